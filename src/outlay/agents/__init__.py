@@ -1,0 +1,1 @@
+"""Outlay's own session loop: messages, tools, subagents."""

@@ -1,0 +1,1 @@
+"""What tokens cost: price book, rate cards, ways to pay."""

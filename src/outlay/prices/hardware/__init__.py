@@ -1,0 +1,1 @@
+"""Own hardware: which models fit a device, how fast they run there, and what their tokens cost."""

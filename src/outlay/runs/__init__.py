@@ -1,0 +1,1 @@
+"""Pursuing a goal: goal files, the supervisor, checks, limits, resume, delivery."""

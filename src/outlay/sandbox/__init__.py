@@ -1,0 +1,1 @@
+"""Where agents' commands run: confinement, workspaces, file access."""

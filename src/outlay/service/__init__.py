@@ -1,0 +1,1 @@
+"""Subagents as a service: named sessions that others start, steer, wait for and pay."""

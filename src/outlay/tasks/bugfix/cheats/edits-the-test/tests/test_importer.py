@@ -1,0 +1,1 @@
+"""Nothing fails that is not asked."""

@@ -1,0 +1,1 @@
+"""Stockroom: records of a warehouse in memory, with indexes, savepoints and imports."""

@@ -1,0 +1,5 @@
+"""Monthly statements."""
+
+
+def statement(bills, year, month):
+    return f"Statement {year}-{month:02}\n"

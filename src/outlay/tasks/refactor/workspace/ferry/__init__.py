@@ -1,0 +1,1 @@
+"""Bills and statements of a ferry company."""

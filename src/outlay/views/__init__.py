@@ -1,0 +1,1 @@
+"""What people see: terminal tables, the live view, HTML, JSON."""
