@@ -24,6 +24,14 @@ from project import until
 PRICE = "price = {input = 3, output = 15, cache_read = 0.3}"
 
 
+def _is_gone(pid: int) -> bool:
+    """Whether a process has ended: one on its way out has already lost its command line."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 class AgentLab:
     """`outlay agent` in a folder of its own, with a state folder of its own."""
 
@@ -135,7 +143,7 @@ class AgentLab:
             for pid in until(lambda who=who: self.processes()[who]):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                until(lambda who=who, pid=pid: pid not in self.processes()[who])
+                until(lambda pid=pid: _is_gone(pid))
 
     def end(self) -> None:
         """Nothing of this lab stays behind."""
