@@ -141,6 +141,19 @@ def test_files_that_cannot_be_read_at_all_are_in_the_coverage(home: Path) -> Non
         assert [problem["what"] for problem in told["coverage"]["problems"]] == ["not read: its name is not UTF-8"]
 
 
+def test_another_home_is_reported_alone(home: Path, tmp_path: Path) -> None:
+    project = tmp_path / "other" / ".claude" / "projects" / "-home-you-app"
+    project.mkdir(parents=True)
+    (project / "session-two.jsonl").write_text(line("n1", sessionId="session-two") + "{broken\n")
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    outlay(home, "usage", "--json")
+    for name in ("other", "link"):
+        told = json.loads(outlay(home, "usage", "--json", "--home", str(tmp_path / name)))
+        assert told["total"]["calls"] == 1 and [g["calls"] for g in told["groups"]] == [1]
+        assert all("session-two" in problem["path"] for problem in told["coverage"]["problems"])
+    assert json.loads(outlay(home, "usage", "--json"))["total"]["calls"] == 4
+
+
 def test_a_project_is_named_to_the_letter(home: Path) -> None:
     folders = home / ".claude" / "projects"
     for name in ("my_app", "my-app", "MY_APP"):

@@ -209,6 +209,10 @@ def test_a_damaged_line_is_reported_with_its_place(reads: Reads) -> None:
     [(where, problem)] = reads.update().problems
     assert (where, problem.place) == (str(path), str(len(lines[0])))
     assert [c.key for c in reads.calls()] == ["a", "b"]
+    with path.open("ab") as file:
+        file.write(lines[0].replace(b'"a"', b'"c"'))
+    reads.update()
+    assert b"damaged" in reads.ledger.reader.execute("SELECT CAST(problems AS BLOB) FROM readings").fetchone()[0]
 
 
 # ---- Codex
@@ -266,6 +270,33 @@ def test_records_count_and_counters_beside_them_do_not(reads: Reads) -> None:
     assert [(c.usage.fresh, c.usage.output, c.usage.reasoning) for c in reads.calls()] == [(99, 9, 0), (6, 3, 2)]
 
 
+def recorded(response: str, used: dict[str, Any], thread_used: dict[str, Any]) -> dict[str, Any]:
+    """A `token_usage_record`, with counters as `counted` gives them."""
+    usage, total = (event["payload"]["info"]["total_token_usage"] for event in (used, thread_used))
+    payload = {"thread_id": thread(1), "response_id": response, "usage": usage, "thread_token_usage": total}
+    return {"timestamp": "2026-01-05T08:00:01Z", "type": "token_usage_record", "payload": payload}
+
+
+def test_a_call_whose_record_comes_after_its_counters_counts_once(reads: Reads) -> None:
+    first, second = (
+        recorded("r1", counted(10, 0, 1), counted(10, 0, 1)),
+        recorded("r2", counted(20, 5, 2), counted(30, 5, 3)),
+    )
+    lines = [meta(thread(1)), counted(10, 0, 1), counted(30, 5, 3), first, second, counted(30, 5, 3)]
+    write(reads.rollout(1), *lines)
+    assert sorted((c.key, c.usage.fresh) for c in reads.calls()) == [("r1", 10), ("r2", 15)]
+
+
+def test_a_call_that_was_read_before_its_record_was_there_counts_once(reads: Reads) -> None:
+    old, record = counted(99, 0, 9), recorded("r1", counted(10, 0, 1), counted(109, 0, 10))
+    write(reads.rollout(1), meta(thread(1)), old, counted(109, 0, 10))
+    assert [c.key for c in reads.calls()] == [f"{thread(1)}:1", f"{thread(1)}:2"]
+    write(reads.rollout(1), meta(thread(1)), old, counted(109, 0, 10), record)
+    assert [c.key for c in reads.calls()] == [f"{thread(1)}:1", "r1"]
+    write(reads.rollout(1), meta(thread(1)), old, counted(109, 0, 10), record, counted(109, 0, 10))
+    assert [c.key for c in reads.calls()] == [f"{thread(1)}:1", "r1"]
+
+
 def test_a_null_or_negative_counter_is_no_new_beginning(reads: Reads) -> None:
     def last(event: dict[str, Any], input: int) -> dict[str, Any]:
         event["payload"]["info"]["last_token_usage"] = {"input_tokens": input, "output_tokens": 1}
@@ -320,6 +351,25 @@ def test_a_database_is_read_on_from_where_it_was(reads: Reads) -> None:
     assert len(reads.calls()) == 1
     database(path, [], [("m2", "ses_b", 1_795_177_263_152)])
     assert len(reads.calls()) == 2
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_nothing_is_left_beside_a_database(reads: Reads, log: bool) -> None:
+    path = reads.opencode / "opencode.db"
+    database(path, [("ses_b", None, "T")], [("m1", "ses_b", 1_795_177_163_152)])
+    conn = sqlite3.connect(path)
+    conn.execute("PRAGMA journal_mode = wal")
+    conn.execute("UPDATE session SET title = 'U'")
+    conn.commit()
+    kept = {name: (reads.opencode / name).read_bytes() for name in ("opencode.db", "opencode.db-wal")}
+    conn.close()
+    if log:  # as a program leaves it that was killed
+        for name, content in kept.items():
+            (reads.opencode / name).write_bytes(content)
+    before = sorted(reads.opencode.iterdir())
+    assert len(before) == 1 + log and len(reads.calls()) == 1
+    assert sorted(reads.opencode.iterdir()) == before
+    assert reads.ledger.reader.execute("SELECT name FROM names").fetchall() == [("U",)]
 
 
 def test_a_registry_names_the_sessions_that_it_started(reads: Reads, tmp_path: Path) -> None:

@@ -48,6 +48,24 @@ def test_counters_that_no_call_can_have_leave_out_their_call_and_are_reported(re
     assert ask(reads.ledger, load(), Question()).total.calls == 2
 
 
+def test_a_cost_state_that_cannot_be_is_left_out_and_reported(reads: Reads) -> None:
+    used = {"claude-opus-4-5-20251101": {"inputTokens": 103}, "other": {"inputTokens": 1 << 41}}
+    state = {"type": "cost-state", "sessionId": "s1", "modelUsage": used}
+    write(reads.claude / "s1.jsonl", assistant("m"), state)
+    [(_, problem)] = reads.update().problems
+    assert "other" in problem.what
+    assert [c.usage.fresh for c in reads.calls() if c.quality == "residual"] == [97]  # two calls of 3 are known
+
+
+def test_counters_of_a_thread_that_cannot_be_are_reported(reads: Reads) -> None:
+    event = counted(1 << 41, 0, 3)
+    event["payload"]["info"]["last_token_usage"] = {"input_tokens": 20, "output_tokens": 2}
+    write(reads.rollout(1), meta(thread(1)), counted(10, 0, 1), event)
+    [(path, problem)] = reads.update().problems
+    assert Path(path) == reads.rollout(1) and "cannot be" in problem.what
+    assert [c.usage.fresh for c in reads.calls() if c.source == "codex"] == [10, 20]
+
+
 def test_deep_nesting_is_a_problem_of_its_line(reads: Reads) -> None:
     deep = json.dumps(assistant("deep"), separators=(",", ":"))[:-1] + ',"x":' + "[" * 5000 + "]" * 5000 + "}"
     raw(reads.claude / "s1.jsonl", deep, json.dumps(assistant("after")))
@@ -87,8 +105,14 @@ def test_a_cost_that_is_none_is_unknown(reads: Reads, cost: str) -> None:
     assert call.recorded_cost_pico is None and call.usage.output == 10
 
 
-@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-def test_times_at_the_ends_of_the_calendar_are_no_times(reads: Reads, stamp: str) -> None:
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-05T08:00:60Z", None])
+def test_a_time_that_is_none_is_replaced_and_reported(reads: Reads, stamp: str | None) -> None:
     write(reads.claude / "s1.jsonl", assistant("m", timestamp=stamp))
-    reads.update()
-    assert sum(group.tally.calls for group in ask(reads.ledger, load(), Question(by="day")).groups) == 2
+    write(reads.rollout(1), meta(thread(1)), {**counted(10, 0, 1), "timestamp": stamp})
+    message = {"type": "gemini", "id": "g", "timestamp": stamp, "tokens": {"input": 5, "output": 1, "total": 6}}
+    chat = write(reads.gemini / "tmp" / "app" / "chats" / "session-1.jsonl", {"sessionId": "g1"}, message)
+    problems = reads.update().problems
+    assert {Path(path).name for path, problem in problems if "time" in problem.what} == {
+        "s1.jsonl", reads.rollout(1).name, chat.name,
+    }  # fmt: skip
+    assert sum(group.tally.calls for group in ask(reads.ledger, load(), Question(by="day")).groups) == 4

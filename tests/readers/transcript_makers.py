@@ -95,10 +95,12 @@ class Reads:
     def __init__(self, folder: Path) -> None:
         self.claude = folder / ".claude" / "projects" / "-home-me-app"
         self.codex = folder / ".codex" / "sessions"
+        self.gemini = folder / ".gemini"
         self.opencode = folder / "opencode"
         self.ledger = Ledger(folder / "ledger.db")
         self.places = [
-            Place("claude", folder / ".claude"), Place("codex", folder / ".codex"), Place("opencode", self.opencode),
+            Place("claude", folder / ".claude"), Place("codex", folder / ".codex"), Place("gemini", self.gemini),
+            Place("opencode", self.opencode),
         ]  # fmt: skip
 
     def update(self) -> Outcome:

@@ -27,7 +27,11 @@ import click
 @click.option("--project", "projects", multiple=True, metavar="DIR", help="Only this project: its folder, or its name.")
 @click.option("--session", "sessions", multiple=True, metavar="ID", help="Only this session and what it started.")
 @click.option(
-    "--home", "homes", multiple=True, type=click.Path(path_type=Path), help="A home folder to read instead of yours."
+    "--home",
+    "homes",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A home folder to report on instead of yours.",
 )
 @click.option("--from", "others", multiple=True, metavar="NAME=DIR", help="Another machine's home, beside yours.")
 @click.option("--prices", multiple=True, type=click.Path(path_type=Path), help="A price book of yours (TOML).")

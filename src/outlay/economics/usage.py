@@ -32,6 +32,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     machines: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     """Sessions, with all that they started."""
+    folders: tuple[str, ...] = ()
+    """Only calls from transcripts in these."""
     most: int | None = None
     """The answer may leave out all but so many groups, the dearest; days, tools and models are always all there."""
 

@@ -16,7 +16,7 @@ from outlay.ledger import Ledger
 if TYPE_CHECKING:
     import duckdb
 
-_LAYOUT = 3
+_LAYOUT = 4
 _BATCH = 200_000
 _MEMORY = "1GB"
 _COLUMNS = {
@@ -31,7 +31,7 @@ _READ = (
     "reasoning, web_searches, coalesce(recorded_cost_pico, 0), quality FROM call_facts WHERE "
 )
 _SIDE = {
-    "callers": ("id", "source", "machine", "root", "parent", "agent", "role", "project"),
+    "callers": ("id", "source", "machine", "root", "parent", "agent", "role", "project", "file"),
     "services": ("id", "model"),
     "toolsets": ("id", "names"),
 }

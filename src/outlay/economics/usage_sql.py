@@ -235,6 +235,9 @@ def _where(question: Question) -> tuple[str, list[Any]]:
         named = [f"project = ? OR substr(project, length(project) - {len(name)}) = ?" for name in question.projects]
         callers.append(f"({' OR '.join(named)})")
         parameters += [part for name in question.projects for part in (name, f"/{name}")]
+    if question.folders:
+        callers.append(f"({' OR '.join('substr(file, 1, ?) = ?' for _ in question.folders)})")
+        parameters += [part for folder in question.folders for part in (len(folder) + 1, f"{folder}/")]
     if callers:
         tests.append(f"f.caller IN (SELECT id FROM callers WHERE {' AND '.join(callers)})")
     return " AND ".join(tests), parameters

@@ -11,6 +11,8 @@ from outlay.money import pico
 
 MOST_TOKENS = 1 << 40
 """More than that is no counter of a call (nor of a thread): the call is left out and reported."""
+NO_TIME = "a call without a time counts at that of the call before it, or of its file; others in the file may too"
+BEYOND = "counters that no call can have; the call is left out"
 _MOST_USD = 1_000_000
 
 

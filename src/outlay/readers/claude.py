@@ -220,6 +220,11 @@ class _Reader:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self.problems.append(Problem(str(offset), f"a cost-state is damaged ({error}); the one before counts"))
                 return
+            for model in [model for model, cost in state.modelUsage.items() if cost.beyond()]:
+                del state.modelUsage[model]
+                self.problems.append(
+                    Problem(str(offset), f"a cost-state's counters of {model} cannot be; what they say is left out")
+                )
             self.carry.cost, self.carry.cost_ms, self.carry.resumed_ms = state, self.carry.last_ms, None
         elif kind in (b"queue-operation", b"file-history-snapshot") and self.carry.born_ms is None:
             found = _STAMP.search(raw)
@@ -249,6 +254,7 @@ class _Reader:
         ended = self._millis(line.timestamp)
         if ended is None:
             ended = self.carry.last_ms or self.source.mtime_ns // 1_000_000
+            self._note_once(offset, bounds.NO_TIME)
         elif evidence == 0:
             self.carry.last_ms = ended
             if self.carry.cost is not None and self.carry.resumed_ms is None:
@@ -280,6 +286,10 @@ class _Reader:
                     self._tool(known, block)
         if usage.iterations:
             self._advice(known, usage.iterations)
+
+    def _note_once(self, offset: int, what: str) -> None:
+        if all(problem.what != what for problem in self.problems):
+            self.problems.append(Problem(str(offset), what))
 
     def _tool(self, draft: Draft, block: Block) -> None:
         if block.type not in ("tool_use", "server_tool_use") or not block.name:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from outlay.readers import salvage
+from outlay.readers import bounds, salvage
 
 Count = int | float | None
 
@@ -122,6 +122,11 @@ class ModelCost(msgspec.Struct, gc=False):
     cacheCreationEphemeral1hInputTokens: Count = 0
     webSearchRequests: Count = 0
     costUSD: Count = None
+
+    def beyond(self) -> bool:
+        """Whether a counter is larger than any session's can be."""
+        counts = (getattr(self, name) for name in self.__struct_fields__ if name != "costUSD")
+        return any(bounds.counter(count) > bounds.MOST_TOKENS for count in counts)
 
 
 class CostState(msgspec.Struct, gc=False):

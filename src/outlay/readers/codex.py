@@ -79,7 +79,11 @@ def read(
     """
     if mark is not None and not reading.resumes(source, mark):
         mark = None
-    return _Reader(source, mark, parents).run(buffer)
+    reader = _Reader(source, mark, parents)
+    result = reader.run(buffer)
+    if reader.told and reader.carry.number:  # records of calls that may have been counted by their increases
+        result = _Reader(source, None, parents, told=reader.told).run(buffer)
+    return result
 
 
 def parent_of_orphan(raw: bytes | None) -> str | None:
@@ -98,13 +102,27 @@ def events(path: Path) -> list[Event]:
 class _Reader:
     """Reads one rollout once."""
 
-    def __init__(self, source: Source, mark: Mark | None, parents: Parents, keep_events: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        mark: Mark | None,
+        parents: Parents,
+        *,
+        keep_events: bool = False,
+        told: frozenset[Counts] | set[Counts] = frozenset(),
+    ) -> None:
         self.source = source
         self.path = str(source.path)
         self.start = mark.offset if mark else 0
         self.carry = _decode_carry(mark.carry) if mark and mark.carry else Carry(thread=thread_of(source.path))
         self.parents = parents
         self.keep_events = keep_events
+        self.known = told
+        """The thread's counters after each call that has a record somewhere in the file."""
+        self.told: set[Counts] = set()
+        """The same, of the records that this reading came upon when it had none before."""
+        self.had_records = self.carry.records
+        self.retracted: list[str] = []
         self.events: list[Event] = []
         self.parent_events: list[Event] | None = None
         self.calls: dict[str, Draft] = {}
@@ -134,7 +152,7 @@ class _Reader:
         if self.carry.copying:  # what the copy is compared with is only known from the beginning
             end, seal = 0, 0
         mark = Mark(self.source.size, self.source.mtime_ns, end, seal, bounds.encoded(self.carry))
-        return Result(list(self.calls.values()), mark, self.problems, self.names, whole=self.start == 0)
+        return Result(list(self.calls.values()), mark, self.problems, self.names, self.start == 0, self.retracted)
 
     # ---- lines
 
@@ -237,6 +255,8 @@ class _Reader:
             return
         key = payload.response_id or f"{carry.thread}@{offset}"
         copied = COPY if payload.thread_id not in (None, carry.thread) else 0
+        if not self.had_records and payload.thread_token_usage is not None:
+            self.told.add(payload.thread_token_usage.counts())
         self._add(key, offset, line, payload.usage.counts(), copied)
 
     def _count(self, offset: int, line: Line, total: Tokens | None, last: Tokens | None) -> None:
@@ -244,6 +264,8 @@ class _Reader:
         if total is None or carry.records:
             return
         now, before = total.after(carry.total, last), carry.total
+        if total.beyond():
+            self._note_once(offset, "a thread's counters that cannot be; what its last call used was taken instead")
         if now == before:
             carry.tools = [] if not carry.number else carry.tools
             return
@@ -261,7 +283,11 @@ class _Reader:
             grown = last.counts() if last is not None else now
         carry.total = now
         carry.number += 1
-        self._add(f"{carry.thread}:{carry.number}", offset, line, grown, 0)
+        key = f"{carry.thread}:{carry.number}"
+        if now in self.known:  # it has a record further on
+            self.retracted.append(key)
+        else:
+            self._add(key, offset, line, grown, 0)
 
     def _is_copy(self, event: Event) -> bool:
         if self.parent_events is None:
@@ -284,6 +310,7 @@ class _Reader:
         carry = self.carry
         if ended is None:
             ended = carry.last_ms or self.source.mtime_ns // 1_000_000
+            self._note_once(offset, bounds.NO_TIME)
         else:
             carry.last_ms = ended
         cached = min(cached, given)
@@ -293,6 +320,10 @@ class _Reader:
             min(reasoning, output), 0, True, offset, copied, carry.tools,
         )  # fmt: skip
         carry.tools = []
+
+    def _note_once(self, offset: int, what: str) -> None:
+        if all(problem.what != what for problem in self.problems):
+            self.problems.append(Problem(str(offset), what))
 
     def _whose(self) -> Caller:
         carry = self.carry

@@ -36,6 +36,10 @@ class Tokens(msgspec.Struct, gc=False):
             return a, b, c, d, e
         return counts  # type: ignore[return-value]
 
+    def beyond(self) -> bool:
+        """Whether a counter is larger than any thread's can be."""
+        return max(self.counts()) > bounds.MOST_TOKENS
+
     def after(self, before: tuple[int, ...], last: Tokens | None) -> tuple[int, int, int, int, int]:
         """Cumulative counters that follow `before`; one that is null, negative or beyond belief has grown by what
         `last` says, unless the others say that nothing happened."""
@@ -68,6 +72,7 @@ class Payload(msgspec.Struct, gc=False):
     type: str | None = None
     info: Info | None = None
     usage: Tokens | None = None
+    thread_token_usage: Tokens | None = None
     response_id: str | None = None
     thread_id: str | None = None
     model: str | None = None

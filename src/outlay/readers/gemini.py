@@ -38,7 +38,12 @@ def read(source: Source, mark: Mark | None = None, buffer: bytearray | None = No
         _lines(raw, head, messages, problems)
     caller = _caller(source, head)
     tail = zlib.crc32(str(source.path).encode()) & 0xFFFF
-    calls = [draft for at, m in messages.values() if (draft := _call(m, at, caller, tail, source)) is not None]
+    calls = [draft for at, m in messages.values() if (draft := _call(m, at, caller, tail)) is not None]
+    for draft in calls:
+        if not draft.ended_ms:
+            draft.ended_ms = source.mtime_ns // 1_000_000
+            if all(problem.what != bounds.NO_TIME for problem in problems):
+                problems.append(Problem(str(draft.offset), bounds.NO_TIME))
     return Result(calls, Mark(source.size, source.mtime_ns, 0, 0, None), problems)
 
 
@@ -92,7 +97,7 @@ def _size(message: dict[str, Any]) -> int:
     return sum(bounds.counter(count) for count in tokens.values()) if isinstance(tokens, dict) else -1
 
 
-def _call(message: dict[str, Any], at: int, caller: Caller, rank: int, source: Source) -> Draft | None:
+def _call(message: dict[str, Any], at: int, caller: Caller, rank: int) -> Draft | None:
     tokens = message.get("tokens")
     if not isinstance(tokens, dict):
         return None
@@ -106,8 +111,8 @@ def _call(message: dict[str, Any], at: int, caller: Caller, rank: int, source: S
     names = [str(t["name"]) for t in asked if isinstance(t, dict) and t.get("name")] if isinstance(asked, list) else []
     return Draft(
         message["id"], caller, Service(str(message.get("model") or "unknown"), "", "google"),
-        ended if ended is not None else source.mtime_ns // 1_000_000, fresh,
-        cached if outside else min(cached, given), 0, 0, output + thoughts, thoughts, 0, True, at, rank, names,
+        ended or 0, fresh, cached if outside else min(cached, given), 0, 0, output + thoughts, thoughts, 0, True, at,
+        rank, names,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -24,6 +25,8 @@ _PARTS = """SELECT rowid, id, message_id, session_id, substr(data, 1, 400),
 
 
 _AT_ONCE = 500
+_PATIENCE_S = 1
+"""How long a locked database is waited for; it is tried again the next time."""
 
 
 class Carry(msgspec.Struct):
@@ -62,26 +65,22 @@ def directories(path: Path) -> set[str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A read connection; of a copy where the folder cannot hold the log's index."""
-    conn = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-    try:
-        conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        conn.close()
-        with tempfile.TemporaryDirectory() as folder:
-            for name in (path.name, f"{path.name}-wal"):
-                if path.with_name(name).exists():
-                    shutil.copyfile(path.with_name(name), Path(folder) / name)
-            conn = sqlite3.connect(Path(folder) / path.name)
-            try:
-                yield conn
-            finally:
-                conn.close()
-        return
-    try:
-        yield conn
-    finally:
-        conn.close()
+    """A read connection that leaves nothing in the folder: SQLite would make the log's index there, where OpenCode has
+    none open, so then a copy is read; or, where there is no log, the file as it stands.
+    """
+    log, index = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    with tempfile.TemporaryDirectory() as folder:
+        if log.exists() and not (index.exists() and os.access(path.parent, os.W_OK)):
+            for file in (path, log):
+                shutil.copyfile(file, Path(folder) / file.name)
+            target = f"{(Path(folder) / path.name).as_uri()}?mode=rw"
+        else:
+            target = f"{path.resolve().as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}"
+        conn = sqlite3.connect(target, uri=True, timeout=_PATIENCE_S)
+        try:
+            yield conn
+        finally:
+            conn.close()
 
 
 def _read(conn: sqlite3.Connection, source: Source, mark: Mark | None, names: dict[str, str]) -> Result:

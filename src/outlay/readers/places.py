@@ -35,7 +35,7 @@ def defaults(environ: Mapping[str, str] = os.environ) -> list[Place]:
     places.append(Place("codex", Path(environ.get("CODEX_HOME") or home / ".codex").expanduser()))
     places.append(Place("gemini", gemini / ".gemini"))
     places.append(Place("opencode", data / "opencode"))
-    return [place for place in places if place.root.is_dir()]
+    return _there(places)
 
 
 def of_home(folder: Path, machine: str = "") -> list[Place]:
@@ -52,7 +52,7 @@ def of_home(folder: Path, machine: str = "") -> list[Place]:
         Place("gemini", folder / ".gemini", machine),
         Place("opencode", folder / ".local" / "share" / "opencode", machine),
     ]
-    found = [place for place in found if place.root.is_dir()]
+    found = _there(found)
     if (folder / "projects").is_dir():
         found.append(Place("claude", folder, machine))
     if (folder / "sessions").is_dir() or (folder / "archived_sessions").is_dir():
@@ -63,7 +63,13 @@ def of_home(folder: Path, machine: str = "") -> list[Place]:
         found.append(Place("opencode", folder, machine))
     if not found:
         raise InputError(f"nothing of Claude Code, Codex, Gemini CLI or OpenCode in {folder}")
-    return found
+    return _there(found)
+
+
+def _there(places: list[Place]) -> list[Place]:
+    """Those whose folder exists, by its real path, so that a file that can be reached in two ways is one file."""
+    real = [msgspec.structs.replace(place, root=place.root.resolve()) for place in places if place.root.is_dir()]
+    return list(dict.fromkeys(real))
 
 
 def named(text: str) -> list[Place]:

@@ -72,6 +72,8 @@ class Result(msgspec.Struct):
     names: list[Name] = []
     whole: bool = True
     """The file was read from its beginning."""
+    retracted: list[str] = []
+    """Keys under which it may have been written down what another call of this result is."""
 
 
 class Source(msgspec.Struct, frozen=True):

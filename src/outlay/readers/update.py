@@ -257,7 +257,10 @@ class _Update:
         conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         rows: list[tuple[Any, ...]] = []
         for source, result in pending:
+            result.problems = _before(conn, source, result) + result.problems
             rows += _rows(source.tool, result, conn, ids)
+            gone = [(source.tool, key) for key in result.retracted]
+            conn.executemany("DELETE FROM call_facts WHERE source = ? AND key = ?", gone)
         table.merge(conn, rows)
         conn.executemany(
             "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -269,6 +272,15 @@ class _Update:
         )  # fmt: skip
         for source, result in pending:
             _name(conn, source.tool, result.names)
+
+
+def _before(conn: Any, source: Source, result: Result) -> list[Problem]:
+    """What was found in the part of a file that was not read again."""
+    if result.whole:
+        return []
+    row = conn.execute("SELECT problems FROM readings WHERE path = ?", (str(source.path),)).fetchone()
+    found = msgspec.json.decode(row[0], type=list[Problem]) if row else []
+    return [problem for problem in found if problem.place != str(source.path) and problem not in result.problems]
 
 
 def _rows(tool: str, result: Result, conn: Any, ids: table.Ids) -> list[tuple[Any, ...]]:
@@ -284,7 +296,7 @@ def _rows(tool: str, result: Result, conn: Any, ids: table.Ids) -> list[tuple[An
         ) = facts(draft)  # fmt: skip
         tokens = fresh + read + five + hour + output + reasoning + searches
         if not tokens <= bounds.MOST_TOKENS:
-            result.problems.append(Problem(bounds.text(key), "counters that no call can have; the call is left out"))
+            result.problems.append(Problem(bounds.text(key), bounds.BEYOND))
             continue
         if tokens.__class__ is float:
             fresh, read, five, hour, output = map(int, (fresh, read, five, hour, output))

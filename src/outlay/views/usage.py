@@ -167,9 +167,8 @@ def _coverage(answer: Answer, extra: Extra) -> list[str]:
         said.append(f"Not in any transcript. {'; '.join(hidden)}.")
     if extra.problems:
         files = len({path for path, _, _ in extra.problems})
-        said.append(
-            f"{_calls(len(extra.problems), 'place')} in {_calls(files, 'file')} could not be read; --json lists them."
-        )
+        where = f"{_calls(len(extra.problems), 'place')} in {_calls(files, 'file')}"
+        said.append(f"{where} could not be read as they are; --json lists them.")
     if extra.gone:
         said.append(f"{_calls(extra.gone, 'file')} no longer there: what they held still counts.")
     return said

@@ -55,6 +55,7 @@ def request(options: Mapping[str, Any]) -> Request:
     question = Question(
         most=most, by=by, zone=where, sources=options["sources"], roots=options["sessions"],
         projects=tuple(name.rstrip("/") for name in options["projects"]),
+        folders=tuple(str(place.root) for place in found) if homes else (),
         since_ms=_moment("--since", options["since"], now, False),
         until_ms=_moment("--until", options["until"], now, True),
     )  # fmt: skip
@@ -126,7 +127,7 @@ def watch(asked: Request) -> None:
 
 
 def _text(ledger: Ledger, asked: Request) -> str:
-    gone, unread = 0, set()
+    gone, unread, folders = 0, set(), tuple(f"{folder}/" for folder in asked.question.folders)
     if asked.read:
         from outlay.readers.update import update
 
@@ -135,7 +136,8 @@ def _text(ledger: Ledger, asked: Request) -> str:
         unread = {(path, problem.place, problem.what) for path, problem in outcome.problems}
     answer = ask(ledger, asked.book, asked.question)
     names = labels(ledger, asked.question.by, [group.key for group in answer.groups[:_ROWS]])
-    extra = view.Extra(asked.question.by, asked.zone, asked.partial, problems(ledger, unread), names, gone)
+    shown = tuple(p for p in problems(ledger, unread) if not folders or p[0].startswith(folders))
+    extra = view.Extra(asked.question.by, asked.zone, asked.partial, shown, names, gone)
     if asked.how == "json":
         return view.as_json(answer, extra).decode() + "\n"
     if asked.how == "csv":
