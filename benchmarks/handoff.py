@@ -87,7 +87,7 @@ class Run(msgspec.Struct):
 def play(turns: list[Turn], card: Card, when: str) -> Run:
     """Price a session turn by turn."""
     run = Run()
-    context, fresh, base, chapter = 0, BASE, 0, 0
+    context, fresh, base, chapter, read = 0, BASE, 0, 0, 0
     todo: Iterator[Turn] = iter(turns)
     extra: list[Turn] = []
     while (turn := extra.pop() if extra else next(todo, None)) is not None:
@@ -95,7 +95,7 @@ def play(turns: list[Turn], card: Card, when: str) -> Run:
         prices = rule.prices(rates, 1.0)
         assert prices is not None and rates.cache_read is not None
         if when != "never" and chapter:
-            standing = rule.Standing(context + fresh, base, run.handoffs == 0, chapter)
+            standing = rule.Standing(context + fresh, base, run.handoffs == 0, chapter, fresh, read)
             nearly = context + fresh >= AT * WINDOW
             if nearly or (when == "economic" and rule.weigh(standing, prices).action == "hand_over"):
                 run.spent += context * prices.cached + (fresh + rule.ASK_TOKENS) * prices.write
@@ -104,12 +104,14 @@ def play(turns: list[Turn], card: Card, when: str) -> Run:
                 again = min(int(rule.LEARN_SHARE * max(left, 0)), rule.LEARN_MOST_TOKENS)
                 extra += [Turn(min(again - n, LEARN_TURN_TOKENS), 120) for n in range(0, again, LEARN_TURN_TOKENS)]
                 run.handoffs += 1
-                context, fresh, chapter, base = KEPT, BASE - KEPT + rule.HANDOFF_TOKENS, 0, 0
+                context, fresh = KEPT, BASE - KEPT + rule.HANDOFF_TOKENS
+                base = chapter = read = 0
         if context + fresh + turn.says > WINDOW:
             run.ended = len(turns) - sum(1 for _ in todo)
             return run
         run.spent += context * prices.cached + fresh * prices.write + turn.says * prices.output
         base = base or context + fresh
+        read += context + fresh
         run.widest = max(run.widest, context + fresh + turn.says)
         context, fresh, chapter = context + fresh + turn.says, turn.brings, chapter + 1
     return run

@@ -36,6 +36,27 @@ def test_a_long_context_is_handed_over_and_not_with_few_turns_left() -> None:
     assert weigh(Standing(90_000, 6_000, True, 60, turns_left=3), SONNET).action == "go_on"
 
 
+def test_a_later_context_is_left_when_a_turn_costs_more_than_its_turns_did_on_average() -> None:
+    def standing(turns: int) -> Standing:
+        """Four thousand tokens a turn on a base of eight thousand."""
+        read = sum(8_000 + 4_000 * n for n in range(turns))
+        return Standing(8_000 + 4_000 * turns, 8_000, False, turns, news=3_800, read=read)
+
+    def mean(turns: int) -> float:
+        """Of contexts left after so many turns: picodollars a turn, without what each turn pays anyhow."""
+        learns = min(0.1 * 4_000 * turns, 8_000)
+        starts = 8_000 + learns
+        context = 8_000 + 4_000 * turns
+        handoff = context * 0.3e6 + 3_800 * 3.45e6 + 400 * 3.75e6 + 1_500 * 15e6 + starts * 3.75e6
+        return (sum(0.3e6 * 4_000 * n for n in range(turns)) + handoff + turns * 0.3e6 * learns) / turns
+
+    left = next(turns for turns in range(1, 60) if weigh(standing(turns), SONNET).action == "hand_over")
+    best = min(range(1, 60), key=mean)
+    assert mean(left) <= 1.02 * mean(best)
+    once_more = weigh(standing(left), SONNET)
+    assert once_more.next_turn >= once_more.mean_turn
+
+
 def test_without_a_cheap_cache_a_fresh_context_pays_sooner() -> None:
     dear = Prices(3.0e6, 3_000_000, 3_000_000, 15_000_000)
     standing = Standing(context=30_000, base=5_000, first=True, turns=8)

@@ -18,6 +18,8 @@ class Pace:
     """How many contexts the session has had, the present one included."""
     chapter_turns: int = 0
     """Answers in the present context."""
+    chapter_read: int = 0
+    """Tokens that its calls read."""
     base_tokens: int = 0
     """What the first call of this context read: its system prompt, tools and first message."""
     context_tokens: int = 0
@@ -31,6 +33,7 @@ class Pace:
         self.chapter_turns += 1
         if not input_tokens:
             return
+        self.chapter_read += input_tokens
         again = min(self.context_tokens, input_tokens)
         self._known = self._known * FORGET + again
         self._hits = self._hits * FORGET + min(cache_read, again)
@@ -44,7 +47,7 @@ class Pace:
     def begin(self) -> None:
         """A fresh context begins."""
         self.chapter += 1
-        self.chapter_turns = self.base_tokens = self.context_tokens = 0
+        self.chapter_turns = self.chapter_read = self.base_tokens = self.context_tokens = 0
 
     @property
     def hit_share(self) -> float:

@@ -5,9 +5,10 @@ until its limit on turns. What it would read again in that time is held against 
 everything once more to write the handoff, the handoff itself, the fresh context into the cache, and learning again a
 part of what was left behind.
 
-With steady growth of g tokens a turn, a price of reading again r and a handoff's price H, the mean cost of a turn in
-contexts of n turns is least at n = sqrt(2H / rg) (the economic order quantity, Harris 1913); there n turns of reading
-what has grown, r*g*n*n, are 2H: hence `MARGIN`.
+In a session's first context that must pay several times over (`FIRST_MARGIN`). One that has outlasted a context is
+taken for long, and then the mean cost of its turns is what counts: it is least when a context is left as soon as one
+more turn would cost more than its turns have cost on average, the handoff's price included (the marginal value theorem,
+Charnov 1976). One more turn costs what it reads beyond a fresh context, and it makes the handoff dearer.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from outlay.prices.rates import Effective
 Action = Literal["go_on", "clean", "hand_over"]
 
 MARGIN = 2.0
-"""How many times its price must a change save."""
+"""How many times its price must a clean-up save, where no handoff is due."""
 FIRST_MARGIN = 3.0
-"""The same in a session's first context: most sessions are short, and some end just after a handoff."""
+"""The same for a session's first handoff: most sessions are short, and some end just after a handoff."""
 ASK_TOKENS = 400
 """The request for a handoff."""
 HANDOFF_TOKENS = 1_500
@@ -54,6 +55,10 @@ class Standing(msgspec.Struct, frozen=True):
     """Whether it is the session's first context, which began without a handoff."""
     turns: int
     """Turns in this context."""
+    news: int = 0
+    """Of the context, what came after the last answer: no cache holds it."""
+    read: int = 0
+    """What the turns of this context read altogether."""
     turns_left: int | None = None
     """Until its limit; None: no limit."""
 
@@ -80,6 +85,10 @@ class Weighed(msgspec.Struct, frozen=True):
     horizon: int
     handoff_saves: int
     handoff_costs: int
+    next_turn: int = 0
+    """What one more turn in this context costs beyond one in a fresh context."""
+    mean_turn: int = 0
+    """What its turns have cost beyond that, a handoff now included, on average."""
     clean_saves: int = 0
     clean_costs: int = 0
 
@@ -107,17 +116,30 @@ def fresh_tokens(standing: Standing) -> int:
 def weigh(standing: Standing, cost: Prices, clean: Clean | None = None) -> Weighed:
     """What is cheapest to do now."""
     horizon, fresh = standing.horizon, fresh_tokens(standing)
-    saves = horizon * cost.reread * max(standing.context - fresh, 0)
-    costs = standing.context * cost.reread + ASK_TOKENS * cost.write + HANDOFF_TOKENS * cost.output + fresh * cost.write
+    written_anew = max(cost.write - cost.reread, 0)
+    over = cost.reread * max(standing.context - fresh, 0)
+    saves = horizon * over
+    costs = standing.context * cost.reread + standing.news * written_anew
+    costs += ASK_TOKENS * cost.write + HANDOFF_TOKENS * cost.output + fresh * cost.write
+    next_turn = over + _dearer(standing, cost)
+    mean_turn = (cost.reread * max(standing.read - standing.turns * fresh, 0) + costs) / max(standing.turns, 1)
     clean_saves = clean_costs = 0.0
     if clean is not None:
         clean_saves = horizon * cost.reread * clean.removed
-        clean_costs = clean.behind * max(cost.write - cost.reread, 0) + LEARN_SHARE * clean.again * cost.write
-    margin = FIRST_MARGIN if standing.first else MARGIN
+        clean_costs = clean.behind * written_anew + LEARN_SHARE * clean.again * cost.write
+    due = saves >= FIRST_MARGIN * costs if standing.first else saves >= costs and next_turn >= mean_turn
     gains: dict[Action, float] = {"go_on": 0.0}
-    if clean is not None and clean_saves >= margin * clean_costs:
-        gains["clean"] = clean_saves - clean_costs
-    if saves >= margin * costs:
+    if due:
         gains["hand_over"] = saves - costs
+    if clean is not None and clean_saves >= (1 if due else MARGIN) * clean_costs:
+        gains["clean"] = clean_saves - clean_costs
     action = max(gains, key=lambda name: gains[name])
-    return Weighed(action, horizon, round(saves), round(costs), round(clean_saves), round(clean_costs))
+    figures = (saves, costs, next_turn, mean_turn, clean_saves, clean_costs)
+    return Weighed(action, horizon, *map(round, figures))
+
+
+def _dearer(standing: Standing, cost: Prices) -> float:
+    """What one more turn adds to a handoff's price: more to read for it, and more to learn again."""
+    growth = max(standing.context - standing.base, 0) / max(standing.turns, 1)
+    learns = LEARN_SHARE * (standing.context - standing.base) < LEARN_MOST_TOKENS
+    return growth * (cost.reread + (LEARN_SHARE * cost.write if learns else 0))

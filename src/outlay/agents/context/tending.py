@@ -110,7 +110,15 @@ def _standing(session: Session, context: int) -> rule.Standing:
     pace = session.history.pace
     account = session.crew.gateway.budget.session(session.plan.id, session.plan.parent, session.plan.role.name)
     left = [each.bounds.turns - each.turns for each in account.chain if each.bounds.turns is not None]
-    return rule.Standing(context, pace.base_tokens, pace.chapter == 1, pace.chapter_turns, min(left, default=None))
+    return rule.Standing(
+        context=context,
+        base=pace.base_tokens,
+        first=pace.chapter == 1,
+        turns=pace.chapter_turns,
+        news=max(context - pace.context_tokens, 0),
+        read=pace.chapter_read,
+        turns_left=min(left, default=None),
+    )
 
 
 def _cleaning(session: Session, *, weighed: bool) -> cleaning.Cleaning | None:
