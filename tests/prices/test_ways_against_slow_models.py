@@ -69,12 +69,13 @@ def test_windows_admit_the_same_calls_as_one_by_one(data, at, chosen, wait):
     counts = [data.draw(st.lists(st.booleans(), min_size=n, max_size=n)) for _ in chosen]
     came = admit(
         np.array(at), np.ones(n, dtype=np.bool_), chosen, [np.array(w) for w in weights],
-        [np.array(c) for c in counts], wait=wait,
+        [np.array(c) for c in counts], np.arange(n), wait=wait,
     )  # fmt: skip
     windows = [slow.SlowWindow(r.anchor, r.length_ms, r.need, r.tz, r.start_ms) for r in chosen]
     calls = [(t, [w[i] for w in weights]) for i, t in enumerate(at)]
     want = slow.subscription(calls, windows, counts, wait=wait)
     assert came.served.tolist() == [served for served, _ in want]
+    assert came.worth == sum(i for i, (served, _) in enumerate(want) if served)
     assert came.delay_ms == sum(delay for _, delay in want)
     assert came.delayed == sum(delay > 0 for _, delay in want)
 

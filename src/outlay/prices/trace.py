@@ -28,6 +28,7 @@ class Trace:
         self.at_ms = columns.at_ms
         self.list_pico: _Ints = priced.cost_pico
         """List value of each call, picodollars; 0 where unknown."""
+        self._whole = int(np.sum(self.list_pico, dtype=np.int64))
         self.session = who.session
         self.sessions = who.sessions
         self.role = who.role
@@ -55,6 +56,12 @@ class Trace:
     def unpriced(self) -> int:
         """Calls without a list value."""
         return int((~self.priced.known).sum()) - self.unmeasured
+
+    def worth(self, mask: NDArray[np.bool_]) -> int:
+        """Exact list value of some of the calls, picodollars."""
+        if mask.all():
+            return self._whole
+        return int(np.sum(self.list_pico, where=mask, dtype=np.int64))
 
     def of_model(self, wanted: Sequence[str]) -> NDArray[np.bool_]:
         """Which calls go to one of the models. A name that ends in `*` stands for all that begin so."""
@@ -206,7 +213,10 @@ def _build(
 
 
 def _codes(names: list[str]) -> tuple[list[str], NDArray[np.int32]]:
-    table: dict[str, int] = {}
+    table: dict[str, int] = dict.fromkeys(names, 0)
+    if len(table) == 1:
+        return list(table), np.zeros(len(names), dtype=np.int32)
+    table.clear()
     codes = np.fromiter((table.setdefault(name, len(table)) for name in names), dtype=np.int32, count=len(names))
     return list(table), codes
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,8 +25,10 @@ CALENDAR = {"calendar_day": "day", "calendar_week": "week", "calendar_month": "m
 ANCHORS = (*BY_CALL, *CALENDAR, "subscription_anniversary", "account", "sliding")
 
 
-Sums = dict[frozenset[int], tuple[_Mask, list[_Ints], list[_Ints]]]
-"""Which windows are full -> which calls pass, and per window the running sums of their weight and number."""
+_Open = tuple[_Mask, list[_Ints], list[_Ints], _Ints]
+Sums = dict[frozenset[int], _Open]
+"""Which windows are full -> which calls pass, per window the running sums of their weight and number, and that of
+their worth."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -45,11 +46,16 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct):
-    """A window at a moment. `end_ms` is the first instant at which it is over; both None: it has not begun."""
+    """A window at a moment. `end_ms` is the first instant at which it is over; both None: it has not begun.
+
+    A sliding window has no end: it begins with the oldest call that it still counts, which leaves it at `end_ms`.
+    """
 
     used: int = 0
     start_ms: int | None = None
     end_ms: int | None = None
+    recent: deque[tuple[int, int]] = msgspec.field(default_factory=deque)
+    """`sliding`: when each call was served that it still counts, and what that used."""
 
 
 class Admitted(msgspec.Struct):
@@ -59,6 +65,8 @@ class Admitted(msgspec.Struct):
     delayed: int
     delay_ms: int
     standing: list[Standing]
+    worth: int
+    """Sum of what the served calls are worth."""
     clock_ms: int
     """When the last call was served, or would have been."""
 
@@ -83,6 +91,9 @@ def opened(rule: Rule, at_ms: int) -> tuple[int, int]:
 
 def move_to(rule: Rule, standing: Standing, at_ms: int) -> None:
     """End the window if it is over at `at_ms`, and begin the next where that needs no call."""
+    if rule.anchor == "sliding":
+        _slide(rule, standing, at_ms)
+        return
     if standing.end_ms is not None and at_ms >= standing.end_ms:
         standing.used, standing.start_ms, standing.end_ms = 0, None, None
     if standing.end_ms is None and rule.anchor not in BY_CALL:
@@ -90,19 +101,20 @@ def move_to(rule: Rule, standing: Standing, at_ms: int) -> None:
 
 
 def admit(
-    at: _Ints, offered: _Mask, rules: Sequence[Rule], weights: Sequence[_Ints], counts: Sequence[_Mask], *,
-    wait: bool, sums: Sums | None = None,
+    at: _Ints, offered: _Mask, rules: Sequence[Rule], weights: Sequence[_Ints], counts: Sequence[_Mask], worth: _Ints,
+    *, wait: bool, sums: Sums | None = None,
 ) -> Admitted:  # fmt: skip
     """Send the offered calls through the windows.
 
-    `at` ascending, milliseconds; `weights[w]` what each call uses of window w, `counts[w]` whether window w counts it.
+    `at` ascending, milliseconds; `weights[w]` what each call uses of window w, `counts[w]` whether window w counts it,
+    `worth` what is added up over the served calls.
     With `wait`, a refused call waits for the windows that refuse it to end, and all calls behind it wait too; served
     calls keep their order. Without, refused calls are passed by. `sums` keeps running sums from one question to the
     next about the same calls and weights (only `need` may differ between them).
     """
     if any(rule.anchor == "sliding" for rule in rules):
-        return _admit_sliding(at, offered, rules, weights, counts, wait=wait)
-    jumps = _Jumps(at, offered, rules, weights, counts, wait=wait)
+        return _admit_sliding(at, offered, rules, weights, counts, worth, wait=wait)
+    jumps = _Jumps(at, offered, rules, weights, counts, worth, wait=wait)
     if sums is not None:
         jumps.sums = sums
     return jumps.run()
@@ -111,16 +123,10 @@ def admit(
 class _Jumps:
     def __init__(
         self, at: _Ints, offered: _Mask, rules: Sequence[Rule], weights: Sequence[_Ints], counts: Sequence[_Mask],
-        *, wait: bool,
+        worth: _Ints, *, wait: bool,
     ) -> None:  # fmt: skip
-        self.at, self.offered, self.rules, self.weights, self.counts, self.wait = (
-            at,
-            offered,
-            rules,
-            weights,
-            counts,
-            wait,
-        )
+        self.at, self.offered, self.rules, self.wait = at, offered, rules, wait
+        self.weights, self.counts, self.each_worth, self.worth = weights, counts, worth, 0
         self.n = len(at)
         self.served = np.zeros(self.n, dtype=np.bool_)
         self.standing = [Standing() for _ in rules]
@@ -128,8 +134,8 @@ class _Jumps:
         self.delayed = self.delay = 0
         self.sums: Sums = {}
 
-    def _open_when(self, full: frozenset[int]) -> tuple[_Mask, list[_Ints], list[_Ints]]:
-        """With these windows full: which calls pass; and per window the running sums of their weight and number."""
+    def _open_when(self, full: frozenset[int]) -> _Open:
+        """With these windows full: which calls pass, and the running sums over them."""
         if full not in self.sums:
             passing = self.offered.copy()
             for w in full:
@@ -139,7 +145,8 @@ class _Jumps:
                 mine = passing & counted
                 sums.append(np.concatenate(([0], np.cumsum(np.where(mine, weight, 0)))))
                 numbers.append(np.concatenate(([0], np.cumsum(mine))))
-            self.sums[full] = (passing, sums, numbers)
+            worth = np.concatenate(([0], np.cumsum(np.where(passing, self.each_worth, 0))))
+            self.sums[full] = (passing, sums, numbers, worth)
         return self.sums[full]
 
     def run(self) -> Admitted:
@@ -147,7 +154,7 @@ class _Jumps:
         while i < self.n:
             i = self._step(i)
         last = int(self.at[-1]) if self.n else 0
-        return Admitted(self.served, self.delayed, self.delay, self.standing, max(last, self.clock))
+        return Admitted(self.served, self.delayed, self.delay, self.standing, self.worth, max(last, self.clock))
 
     def _step(self, i: int) -> int:
         """Serve calls from `i` until something changes; returns where."""
@@ -155,7 +162,7 @@ class _Jumps:
         for rule, standing in zip(self.rules, self.standing, strict=True):
             move_to(rule, standing, now)
         full = frozenset(w for w, rule in enumerate(self.rules) if self.standing[w].used >= rule.need)
-        passing, sums, numbers = self._open_when(full)
+        passing, sums, numbers, worth = self._open_when(full)
         if self.wait and full and self.offered[i] and not passing[i]:
             ends = [self.standing[w].end_ms for w in full if self.counts[w][i]]
             self.clock = max(end for end in ends if end is not None)
@@ -176,6 +183,7 @@ class _Jumps:
             refused = np.flatnonzero(self.offered[i:stop] & ~passing[i:stop])
             stop = i + int(refused[0]) if len(refused) else stop
         self._serve(i, stop, passing, sums)
+        self.worth += int(worth[stop] - worth[i])
         return stop
 
     def _first_end(self, i: int) -> int:
@@ -194,22 +202,22 @@ class _Jumps:
 
 
 def _admit_sliding(
-    at: _Ints, offered: _Mask, rules: Sequence[Rule], weights: Sequence[_Ints], counts: Sequence[_Mask], *, wait: bool
-) -> Admitted:
+    at: _Ints, offered: _Mask, rules: Sequence[Rule], weights: Sequence[_Ints], counts: Sequence[_Mask], worth: _Ints,
+    *, wait: bool,
+) -> Admitted:  # fmt: skip
     """Call by call, because a sliding window never stands still. Counts what was served in `(t - length, t]`."""
     served = np.zeros(len(at), dtype=np.bool_)
     standing = [Standing() for _ in rules]
-    recent: list[deque[tuple[int, int]]] = [deque() for _ in rules]
     clock = delayed = delay = 0
     for i in np.flatnonzero(offered).tolist():
         now = max(int(at[i]), clock) if wait else int(at[i])
         mine = [w for w in range(len(rules)) if counts[w][i]]
-        _slide(rules, standing, recent, now)
+        _move_all(rules, standing, now)
         while full := [w for w in mine if standing[w].used >= rules[w].need]:
             if not wait:
                 break
-            now = clock = max(_frees(rules[w], standing[w], recent[w]) for w in full)
-            _slide(rules, standing, recent, now)
+            now = clock = max(frees(rules[w], standing[w]) for w in full)
+            _move_all(rules, standing, now)
         if full:
             continue
         served[i] = True
@@ -221,30 +229,36 @@ def _admit_sliding(
                 standing[w].start_ms, standing[w].end_ms = opened(rules[w], now)
             used = int(weights[w][i])
             standing[w].used += used
-            recent[w].append((now, used))
-    return Admitted(served, delayed, delay, standing, max(int(at[-1]) if len(at) else 0, clock))
+            if rules[w].anchor == "sliding":
+                standing[w].recent.append((now, used))
+    last = int(at[-1]) if len(at) else 0
+    return Admitted(served, delayed, delay, standing, int(worth[served].sum()), max(last, clock))
 
 
-def _slide(rules: Sequence[Rule], standing: list[Standing], recent: list[deque[Any]], now: int) -> None:
-    for rule, state, log in zip(rules, standing, recent, strict=True):
-        if rule.anchor != "sliding":
-            move_to(rule, state, now)
-            continue
-        while log and log[0][0] <= now - rule.length_ms:
-            state.used -= log.popleft()[1]
+def _move_all(rules: Sequence[Rule], standing: Sequence[Standing], now: int) -> None:
+    for rule, state in zip(rules, standing, strict=True):
+        move_to(rule, state, now)
 
 
-def _frees(rule: Rule, standing: Standing, log: deque[tuple[int, int]]) -> int:
+def _slide(rule: Rule, standing: Standing, now: int) -> None:
+    log = standing.recent
+    while log and log[0][0] <= now - rule.length_ms:
+        standing.used -= log.popleft()[1]
+    standing.start_ms = log[0][0] if log else None
+    standing.end_ms = log[0][0] + rule.length_ms if log else None
+
+
+def frees(rule: Rule, standing: Standing) -> int:
     """When a full window lets a call through again."""
     if rule.anchor != "sliding":
         assert standing.end_ms is not None
         return standing.end_ms
     used = standing.used
-    for when, weight in log:
+    for when, weight in standing.recent:
         used -= weight
         if used < rule.need:
             return when + rule.length_ms
     raise AssertionError("an empty window is not full")
 
 
-__all__ = ["ANCHORS", "DAY_MS", "Admitted", "Rule", "Standing", "admit", "move_to", "period"]
+__all__ = ["ANCHORS", "DAY_MS", "Admitted", "Rule", "Standing", "admit", "frees", "move_to", "period"]

@@ -11,8 +11,8 @@ import numpy as np
 
 from outlay.prices.calendar import add_months, month_number
 from outlay.prices.trace import Trace
-from outlay.prices.ways.per_token import last_call, plain, usd_text
-from outlay.prices.ways.types import Bill, Mask, masked_sum
+from outlay.prices.ways.per_token import plain, usd_text
+from outlay.prices.ways.types import Bill, Mask, last_index, masked_sum
 
 
 class Commitment(msgspec.Struct):
@@ -76,7 +76,8 @@ class Commitment(msgspec.Struct):
         if self._kept.get(0) is not trace or self._kept[1] is not offered:
             found = []
             for begin, end in self._periods(trace):
-                found.append(masked_sum(trace.list_pico, offered & (trace.at_ms >= begin) & (trace.at_ms < end)))
+                i, j = (int(np.searchsorted(trace.at_ms, ms)) for ms in (begin, end))
+                found.append(masked_sum(trace.list_pico[i:j], offered[i:j]))
             self._kept = {0: trace, 1: offered, 2: found}
         volumes: list[int] = self._kept[2]
         return volumes
@@ -91,11 +92,12 @@ class Commitment(msgspec.Struct):
         return total
 
     def _marginal(self, trace: Trace, scale: Fraction, offered: Mask, billed: Fraction) -> Fraction | None:
-        mask = last_call(trace, offered)
-        if mask is None:
+        i = last_index(offered)
+        if i is None:
             return None
         volumes = [v * scale for v in self._volumes(trace, offered)]
-        volumes[-1] += int(trace.list_pico[int(np.flatnonzero(mask)[0])]) * scale
+        period = next(n for n, (_, end) in enumerate(self._periods(trace)) if trace.at_ms[i] < end)
+        volumes[period] += int(trace.list_pico[i]) * scale
         cash, _, _ = settle(volumes, self.minimum_pico, self.price, self.beyond, self.rollover_periods)
         return sum(cash, Fraction(0)) - billed
 

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 
 from outlay.errors import InputError
-from outlay.prices.calendar import add_months, month_number, months
+from outlay.prices.calendar import add_months, months
 from outlay.prices.rates import Effective
-from outlay.prices.trace import Trace, matches
-from outlay.prices.ways.per_token import last_call, plain, usd_text
+from outlay.prices.trace import Trace
+from outlay.prices.ways.per_token import plain, usd_text
 from outlay.prices.ways.subscription import monthly
-from outlay.prices.ways.types import Bill, Mask, masked_sum
+from outlay.prices.ways.types import Bill, Mask, count, last_index, masked_sum
 
 UNIT = 10**9
 """Credits are counted in billionths, so that a card's rates per million tokens have three exact decimals."""
@@ -43,18 +43,20 @@ class Credits(msgspec.Struct):
     _kept: dict[int, Any] = {}
 
     def bill(self, trace: Trace, scale: Fraction, offered: Mask) -> Bill:
-        used_by = self.used(trace)
+        used_by, priced = self.used(trace)
+        served = offered & priced
         start = int(trace.at_ms[0]) if self.start_ms is None else self.start_ms
         first, last = int(trace.at_ms[0]), int(trace.at_ms[-1])
         fees, share, _ = monthly(self.fee_pico, start, first, last)
-        excess = self._excess(trace, used_by, offered, scale, start)
-        packs = self._packs(trace, np.where(offered, used_by, 0), excess, scale)
+        charged = np.where(served, used_by, 0)
+        excess = self._excess(trace, charged, scale, start)
+        packs = self._packs(trace, charged, excess, scale)
         bought = packs * self.pack
-        used = masked_sum(used_by, offered) * scale
+        used = masked_sum(used_by, served) * scale
         paid = sum((amount for _, amount in excess), Fraction(0))
         cash = Fraction(bought * self.credit_pico, UNIT)
         accrued = paid * self.credit_pico / UNIT
-        listed = masked_sum(trace.list_pico, offered) * scale
+        listed = trace.worth(served) * scale
         lines = [
             ("credits used", f"{float(used / UNIT):,.1f}"),
             ("beyond those included", f"{float(paid / UNIT):,.1f}"),
@@ -74,11 +76,12 @@ class Credits(msgspec.Struct):
         billed = fees + (cash if self.pack > 1 else accrued)
         return Bill(
             listed=listed, contracted=fees + accrued, billed=billed, effective=share + accrued,
-            marginal=self._marginal(trace, used_by, offered, scale, start), served=offered, lines=tuple(lines),
+            marginal=self._marginal(trace, charged, served, last_index(offered), scale, start, billed - fees),
+            served=served, blocked=count(offered) - count(served), lines=tuple(lines),
         )  # fmt: skip
 
     def breaks(self, trace: Trace, offered: Mask) -> list[Fraction]:
-        used = masked_sum(self.used(trace), offered)
+        used = masked_sum(self.used(trace)[0], offered)
         if not used:
             return []
         found = [Fraction(self.included, used)] if self.included else []
@@ -86,15 +89,16 @@ class Credits(msgspec.Struct):
             found += [Fraction(self.included + n * self.pack, used) for n in range(40)]
         return found
 
-    def used(self, trace: Trace) -> Any:
-        """Billionths of a credit that each call uses. Raises InputError when the trace cannot tell."""
-        if self._kept.get(0) is not trace:
-            self._kept = {0: trace, 1: self._count(trace)}
-        return self._kept[1]
+    def used(self, trace: Trace) -> tuple[Any, Mask]:
+        """(billionths of a credit that each call uses, whether a card says so: other calls are not served).
 
-    def covers(self, model: str) -> bool:
-        """Whether the plan says what the model costs."""
-        return any(matches(model, [name]) for name, _ in (*self.tokens, *self.messages, *self.requests))
+        Raises InputError when the trace cannot tell.
+        """
+        if self._kept.get(0) is not trace:
+            priced = trace.of_model([name for name, _ in (*self.tokens, *self.messages, *self.requests)])
+            self._kept = {0: trace, 1: (self._count(trace), priced)}
+        found: tuple[Any, Mask] = self._kept[1]
+        return found
 
     def _count(self, trace: Trace) -> Any:
         total = np.zeros(len(trace), dtype=np.int64)
@@ -119,10 +123,10 @@ class Credits(msgspec.Struct):
         return total
 
     def _excess(
-        self, trace: Trace, used_by: Any, offered: Mask, scale: Fraction, start: int
+        self, trace: Trace, charged: Any, scale: Fraction, start: int
     ) -> list[tuple[tuple[int, int], Fraction]]:
         """Per month: ((index of its first call, index after its last), what is used beyond what is included)."""
-        running = np.concatenate(([0], np.cumsum(np.where(offered, used_by, 0))))
+        running = np.concatenate(([0], np.cumsum(charged)))
         found = []
         for begin, end in months(start, int(trace.at_ms[0]), int(trace.at_ms[-1])):
             i, j = (int(np.searchsorted(trace.at_ms, ms)) for ms in (begin, end))
@@ -166,17 +170,19 @@ class Credits(msgspec.Struct):
                 done += taken
         return packs
 
-    def _marginal(self, trace: Trace, used_by: Any, offered: Mask, scale: Fraction, start: int) -> Fraction | None:
-        mask = last_call(trace, offered)
-        if mask is None:
+    def _marginal(
+        self, trace: Trace, charged: Any, served: Mask, i: int | None, scale: Fraction, start: int, before: Fraction
+    ) -> Fraction | None:
+        """What credits cost with call `i` made twice, less what they cost."""
+        if i is None or not served[i]:
             return None
-        one = int(used_by[int(np.flatnonzero(mask)[0])]) * scale
-        (_, amount) = self._excess(trace, used_by, offered, scale, start)[-1]
-        month = month_number(start, int(trace.at_ms[-1]))
-        begin = add_months(start, month)
-        used = masked_sum(used_by, offered & (trace.at_ms >= begin)) * scale
-        beyond = max(Fraction(0), used + one - self.included) - amount
-        return beyond * self.credit_pico / UNIT
+        twice = charged.copy()
+        twice[i] *= 2
+        excess = self._excess(trace, twice, scale, start)
+        paid = sum((amount for _, amount in excess), Fraction(0))
+        if self.pack > 1:
+            paid = Fraction(self._packs(trace, twice, excess, scale) * self.pack)
+        return paid * self.credit_pico / UNIT - before
 
 
 def _floor(value: Fraction) -> int:

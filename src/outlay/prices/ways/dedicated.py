@@ -18,8 +18,8 @@ import numpy as np
 from outlay.errors import InputError
 from outlay.prices.many import exact_sum
 from outlay.prices.trace import Trace
-from outlay.prices.ways.per_token import last_call, plain, usd_text
-from outlay.prices.ways.types import Bill, Mask, masked_sum
+from outlay.prices.ways.per_token import plain, usd_text
+from outlay.prices.ways.types import Bill, Mask, last_index
 
 HOUR_MS = 3_600_000
 PS_PER_MS = 10**9
@@ -68,6 +68,19 @@ class Owned(msgspec.Struct, frozen=True):
         return self.interest * growth / (growth - 1)
 
 
+class _Up(msgspec.Struct, frozen=True):
+    """How long each node of a fleet is up and billed, and who waited for it."""
+
+    ms: int
+    starts: int = 0
+    delayed: int = 0
+    """Calls that waited for a cold start."""
+    delay_ms: int = 0
+    twice_ms: int = 0
+    """Up-time if the last call came twice."""
+    next_delay_ms: int = 0
+
+
 class Dedicated(msgspec.Struct):
     """A fleet of nodes."""
 
@@ -87,22 +100,21 @@ class Dedicated(msgspec.Struct):
     _kept: dict[int, Any] = {}
 
     def bill(self, trace: Trace, scale: Fraction, offered: Mask) -> Bill:
-        work = self._work(trace, offered)
+        self._work(trace, offered)
         nodes = self.nodes(trace, scale, offered)
-        listed = masked_sum(trace.list_pico, offered) * scale
+        listed = trace.worth(offered) * scale
         span = int(trace.at_ms[-1]) - int(trace.at_ms[0]) + 1
-        delayed = delay = starts = 0
         if self.mode == "always_on":
-            up = -(-span // HOUR_MS) * HOUR_MS
+            up = _Up(-(-span // HOUR_MS) * HOUR_MS)
         else:
-            up, starts, delayed, delay = self._up(scale, nodes)
-        cost = self.hour_pico * nodes * up / HOUR_MS
-        done = Fraction(exact_sum(work), PS_PER_MS) * scale
-        use = done / (nodes * up) if nodes and up else Fraction(0)
+            up = self._up(scale, nodes)
+        cost = self.hour_pico * nodes * up.ms / HOUR_MS
+        done = Fraction(self._kept[7], PS_PER_MS) * scale
+        use = done / (nodes * up.ms) if nodes and up.ms else Fraction(0)
         lines = [
             ("price", f"{usd_text(self.hour_pico)} per node and hour"),
             ("nodes", f"{nodes} (the busiest {self.bucket_ms // 1000} s decide)"),
-            ("hours up", f"{up / HOUR_MS:,.2f} each" + (f", {starts} cold starts" if starts else "")),
+            ("hours up", f"{up.ms / HOUR_MS:,.2f} each" + (f", {up.starts} cold starts" if up.starts else "")),
             ("work", f"{float(done / HOUR_MS):,.2f} node hours, utilisation {float(use):.1%}"),
             ("cost", usd_text(cost)),
         ]
@@ -111,8 +123,8 @@ class Dedicated(msgspec.Struct):
             lines.append(("utilisation that breaks even", f"{float(self.hour_pico / full):.1%}"))
         return Bill(
             listed=listed, contracted=cost, billed=cost, effective=cost,
-            marginal=self._marginal(trace, scale, offered, nodes, up), served=offered, delayed=delayed, delay_ms=delay,
-            lines=tuple(lines),
+            marginal=self._marginal(trace, scale, offered, nodes, up), served=offered, delayed=up.delayed,
+            delay_ms=up.delay_ms, next_delay_ms=up.next_delay_ms, lines=tuple(lines),
         )  # fmt: skip
 
     def breaks(self, trace: Trace, offered: Mask) -> list[Fraction]:
@@ -138,7 +150,7 @@ class Dedicated(msgspec.Struct):
             micros = trace.at_ms[offered] * 1000
             self._kept = {
                 0: trace, 1: offered, 2: work, 3: self._busiest(trace, work), 4: micros, 5: micros.tolist(),
-                6: -(-work[offered] // 10**6),
+                6: -(-work[offered] // 10**6), 7: exact_sum(work),
             }  # fmt: skip
         return self._kept[2]
 
@@ -155,28 +167,38 @@ class Dedicated(msgspec.Struct):
         return int(sums.max(initial=0))
 
     def _full_hour(self, trace: Trace, offered: Mask) -> Fraction:
-        work = exact_sum(self._work(trace, offered))
+        self._work(trace, offered)
+        work = self._kept[7]
         if not work:
             return Fraction(0)
-        return Fraction(masked_sum(trace.list_pico, offered) * HOUR_MS * PS_PER_MS, work)
+        return Fraction(trace.worth(offered) * HOUR_MS * PS_PER_MS, work)
 
-    def _marginal(self, trace: Trace, scale: Fraction, offered: Mask, nodes: int, up: int) -> Fraction | None:
-        mask = last_call(trace, offered)
-        if mask is None:
+    def _marginal(self, trace: Trace, scale: Fraction, offered: Mask, nodes: int, up: _Up) -> Fraction | None:
+        """What is billed with the last call made twice, less what is billed."""
+        i = last_index(offered)
+        if i is None:
             return None
-        i = int(np.flatnonzero(mask)[0])
-        bucket = trace.at_ms // self.bucket_ms == int(trace.at_ms[i]) // self.bucket_ms
         work = self._work(trace, offered)
-        busy = (exact_sum(work[bucket]) + int(work[i])) * scale
-        more = busy > nodes * self.bucket_ms * PS_PER_MS
-        return self.hour_pico * up / HOUR_MS if more else Fraction(0)
+        begin = int(trace.at_ms[i]) // self.bucket_ms * self.bucket_ms
+        first, end = (int(np.searchsorted(trace.at_ms, ms)) for ms in (begin, begin + self.bucket_ms))
+        busy = (exact_sum(work[first:end]) + int(work[i])) * scale / (self.bucket_ms * PS_PER_MS)
+        needed = max(nodes, -(-busy.numerator // busy.denominator))
+        if self.max_nodes is not None and needed > self.max_nodes:
+            return None
+        if self.mode == "always_on":
+            later = up.ms
+        else:
+            later = up.twice_ms if needed == nodes else self._up(scale, needed).twice_ms
+        return self.hour_pico * (needed * later - nodes * up.ms) / HOUR_MS
 
-    def _up(self, scale: Fraction, nodes: int) -> tuple[int, int, int, int]:
-        """(billed milliseconds of the fleet, cold starts, calls that waited for one, milliseconds they waited)."""
+    def _up(self, scale: Fraction, nodes: int) -> _Up:
+        """How long a fleet that scales to zero is up."""
         at, times = self._kept[4], self._kept[5]
+        if not times:
+            return _Up(0)
         serve = _scaled_us(self._kept[6], scale, nodes)
         cold, idle, step = self.cold_ms * 1000, self.idle_ms * 1000, self.granularity_ms * 1000
-        billed = starts = delayed = delay = 0
+        billed = starts = delayed = delay = ready = final = 0
         i = 0
         while i < len(times):
             ready = times[i] + cold
@@ -187,10 +209,13 @@ class Dedicated(msgspec.Struct):
                 delay += ready - times[n]
                 n += 1
             begun = times[i] if self.cold_billed else ready
-            billed += -(-(down - begun) // step) * step
+            final = -(-(down - begun) // step) * step
+            twice = -(-(down + int(serve[-1]) - begun) // step) * step
+            billed += final
             starts += 1
             i = stop
-        return billed // 1000, starts, delayed, delay // 1000
+        wait = max(0, ready - times[-1]) if cold else 0
+        return _Up(billed // 1000, starts, delayed, delay // 1000, (billed - final + twice) // 1000, wait // 1000)
 
 
 def _scaled_us(work_us: Any, scale: Fraction, nodes: int) -> Any:

@@ -8,7 +8,7 @@ from fractions import Fraction
 import msgspec
 
 from outlay.prices.trace import Trace
-from outlay.prices.ways.types import Bill, Mask, Way
+from outlay.prices.ways.types import Bill, Mask, Way, count, last_index
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -36,25 +36,49 @@ class Mix(msgspec.Struct):
 
     def bill(self, trace: Trace, scale: Fraction, offered: Mask) -> Bill:
         left = offered
-        bills: list[tuple[Part, Bill]] = []
+        asked: list[tuple[Part, Mask, Bill]] = []
         for part in self.parts:
-            bill = part.way.bill(trace, scale, part.offered(trace, left))
-            bills.append((part, bill))
+            meant = part.offered(trace, left)
+            bill = part.way.bill(trace, scale, meant)
+            asked.append((part, meant, bill))
             left = left & ~bill.served
-        return _together(bills, offered & ~left, int(left.sum()))
+        marginal, wait_ms = _next(trace, scale, offered, asked)
+        return _together([(part, bill) for part, _, bill in asked], offered & ~left, count(left), marginal, wait_ms)
 
     def breaks(self, trace: Trace, offered: Mask) -> list[Fraction]:
         return [at for part in self.parts for at in part.way.breaks(trace, part.offered(trace, offered))]
 
 
-def _together(bills: Sequence[tuple[Part, Bill]], served: Mask, blocked: int) -> Bill:
+def _next(
+    trace: Trace, scale: Fraction, offered: Mask, asked: Sequence[tuple[Part, Mask, Bill]]
+) -> tuple[Fraction | None, int]:
+    """(what one more call like the last would add, how long it would wait): it goes to the first part that takes it."""
+    i = last_index(offered)
+    if i is None:
+        return None, 0
+    for part, meant, bill in asked:
+        if meant[i]:
+            if bill.marginal is not None:
+                return bill.marginal, bill.next_delay_ms
+        elif part.offered(trace, offered)[i]:
+            # An earlier part took the last call and would refuse one more: here that one would be new.
+            more = meant.copy()
+            more[i] = True
+            with_it = part.way.bill(trace, scale, more)
+            if with_it.served[i]:
+                return with_it.billed - bill.billed, 0
+    return None, 0
+
+
+def _together(
+    bills: Sequence[tuple[Part, Bill]], served: Mask, blocked: int, marginal: Fraction | None, wait_ms: int
+) -> Bill:
     def total(name: str) -> Fraction:
         return sum((getattr(bill, name) for _, bill in bills), Fraction(0))
 
-    marginals = [bill.marginal for _, bill in bills if bill.marginal is not None]
     return Bill(
         listed=total("listed"), contracted=total("contracted"), billed=total("billed"), effective=total("effective"),
-        marginal=min(marginals, default=None), served=served, blocked=blocked,
+        marginal=marginal, next_delay_ms=wait_ms, served=served, blocked=blocked,
         overage=sum(bill.overage for _, bill in bills), delayed=sum(bill.delayed for _, bill in bills),
         delay_ms=sum(bill.delay_ms for _, bill in bills),
         lines=tuple((f"{part.way.id}: {what}", amount) for part, bill in bills for what, amount in bill.lines),

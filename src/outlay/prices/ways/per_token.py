@@ -5,11 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 import msgspec
-import numpy as np
 
 from outlay.prices.book import PriceBook
 from outlay.prices.trace import Trace
-from outlay.prices.ways.types import Bill, Mask, masked_sum
+from outlay.prices.ways.types import Bill, Mask, count, last_index
 
 
 class PerToken(msgspec.Struct, frozen=True):
@@ -19,12 +18,12 @@ class PerToken(msgspec.Struct, frozen=True):
     book: PriceBook
 
     def bill(self, trace: Trace, scale: Fraction, offered: Mask) -> Bill:
-        listed = masked_sum(trace.list_pico, offered) * scale
-        contracted = self._contracted(trace, offered) * scale
-        last = _last(trace, offered)
-        marginal = None if last is None else self._contracted(trace, last) * scale
+        listed = trace.worth(offered) * scale
+        contracted = self._contracted(trace, offered) * scale if self.book.discounts else listed
+        last = last_index(offered)
+        marginal = None if last is None else self._one(trace, last) * scale
         lines = (
-            ("calls", f"{int(offered.sum()):,} x {_plain(scale)}"),
+            ("calls", f"{count(offered):,} x {_plain(scale)}"),
             ("list price of every call", _usd(listed)),
             ("after contract discounts", _usd(contracted)),
         )
@@ -36,9 +35,12 @@ class PerToken(msgspec.Struct, frozen=True):
     def breaks(self, trace: Trace, offered: Mask) -> list[Fraction]:
         return []
 
+    def _one(self, trace: Trace, i: int) -> Fraction:
+        """One call after contract discounts."""
+        kind = trace.columns.kinds[int(trace.columns.kind[i])]
+        return Fraction(self.book.contracted(int(trace.list_pico[i]), kind.provider, kind.model, int(trace.at_ms[i])))
+
     def _contracted(self, trace: Trace, offered: Mask) -> Fraction:
-        if not self.book.discounts:
-            return Fraction(masked_sum(trace.list_pico, offered))
         total = Fraction(0)
         for code, kind in enumerate(trace.columns.kinds):
             mine = offered & (trace.columns.kind == code)
@@ -48,19 +50,9 @@ class PerToken(msgspec.Struct, frozen=True):
                 part = mine & (trace.at_ms >= begin)
                 if end is not None:
                     part &= trace.at_ms < end
-                listed = masked_sum(trace.list_pico, part)
+                listed = trace.worth(part)
                 total += self.book.contracted(listed, kind.provider, kind.model, begin)
         return total
-
-
-def _last(trace: Trace, offered: Mask) -> Mask | None:
-    """A mask of the last offered call alone."""
-    found = np.flatnonzero(offered)
-    if not len(found):
-        return None
-    mask = np.zeros(len(trace), dtype=np.bool_)
-    mask[found[-1]] = True
-    return mask
 
 
 def _usd(amount: Fraction) -> str:
@@ -73,4 +65,4 @@ def _plain(scale: Fraction) -> str:
     return f"{float(scale):g}"
 
 
-last_call, usd_text, plain = _last, _usd, _plain
+usd_text, plain = _usd, _plain

@@ -10,9 +10,9 @@ import numpy as np
 
 from outlay.prices.calendar import month_number, months
 from outlay.prices.trace import Trace
-from outlay.prices.ways.admission import Admitted, Rule, Standing, Sums, admit, move_to
-from outlay.prices.ways.per_token import last_call, plain, usd_text
-from outlay.prices.ways.types import Bill, Mask, masked_sum
+from outlay.prices.ways.admission import Admitted, Rule, Standing, Sums, admit, frees, move_to
+from outlay.prices.ways.per_token import plain, usd_text
+from outlay.prices.ways.types import Bill, Mask, count, last_index, masked_sum
 
 Meter = Literal["list", "tokens", "requests", "messages"]
 
@@ -46,18 +46,18 @@ class Subscription(msgspec.Struct):
     def bill(self, trace: Trace, scale: Fraction, offered: Mask) -> Bill:
         came, counts = self.admitted(trace, scale, offered)
         served = came.served
-        beyond = offered & ~served
-        over = masked_sum(self._beyond_prices(trace), beyond) * scale * self._rate
-        fees, share, number = self._fees(trace)
+        admitted = count(served)
+        blocked = count(offered) - admitted
+        whole = trace.worth(offered) * scale
+        inside = came.worth * scale
+        over = self._over(trace, scale, offered & ~served, whole - inside) if blocked else Fraction(0)
+        fees, share, number = self._fees(trace, came.clock_ms)
         pays = self.beyond in ("payg", "fallback")
-        counted = offered if pays else served
-        listed = masked_sum(trace.list_pico, counted) * scale
+        counted, listed = (offered, whole) if pays else (served, inside)
         marginal, wait_ms = self._next(trace, scale, offered, came, counts)
-        blocked = int(beyond.sum())
-        inside = masked_sum(trace.list_pico, served) * scale
         months_text = f"{number} {'month' if number == 1 else 'months'}"
         lines = [("fee", f"{usd_text(Fraction(self.fee_pico))} x {months_text} = {usd_text(Fraction(fees))}")]
-        lines += [("admitted", f"{int(served.sum()):,} calls x {plain(scale)}, worth {usd_text(inside)} at list")]
+        lines += [("admitted", f"{admitted:,} calls x {plain(scale)}, worth {usd_text(inside)} at list")]
         if fees:
             lines.append(("value multiplier", f"{float(inside / fees):.2f} (list value admitted / fees)"))
         if blocked and pays:
@@ -109,7 +109,14 @@ class Subscription(msgspec.Struct):
             for w in self.windows
         ]
         came = admit(
-            trace.at_ms, offered, rules, weights, counts, wait=self.beyond == "wait", sums=self._sums(trace, offered)
+            trace.at_ms,
+            offered,
+            rules,
+            weights,
+            counts,
+            trace.list_pico,
+            wait=self.beyond == "wait",
+            sums=self._sums(trace, offered),
         )
         return came, counts
 
@@ -119,8 +126,7 @@ class Subscription(msgspec.Struct):
         found = []
         for window, standing in zip(self.windows, came.standing, strict=True):
             rule = msgspec.structs.replace(window.rule, start_ms=self._start(trace))
-            if rule.anchor != "sliding":
-                move_to(rule, standing, now_ms)
+            move_to(rule, standing, now_ms)
             found.append((window, standing))
         return found
 
@@ -130,6 +136,12 @@ class Subscription(msgspec.Struct):
 
     def _start(self, trace: Trace) -> int:
         return int(trace.at_ms[0]) if self.start_ms is None else self.start_ms
+
+    def _over(self, trace: Trace, scale: Fraction, beyond: Mask, listed: Fraction) -> Fraction:
+        """What the calls beyond the windows cost, worth `listed`."""
+        if self.beyond == "fallback":
+            listed = masked_sum(self._beyond_prices(trace), beyond) * scale
+        return listed * self._rate
 
     def _beyond_prices(self, trace: Trace) -> Any:
         return np.array(self.fallback, dtype=np.int64) if self.beyond == "fallback" else trace.list_pico
@@ -159,33 +171,34 @@ class Subscription(msgspec.Struct):
             return np.ones(len(trace), dtype=np.bool_)
         return trace.of_model(window.models)
 
-    def _fees(self, trace: Trace) -> tuple[int, Fraction, int]:
-        """(fees in cash, the share of them between first and last call, number of months)."""
-        first, last = int(trace.at_ms[0]), int(trace.at_ms[-1])
-        return monthly(self.fee_pico, self._start(trace), first, last)
+    def _fees(self, trace: Trace, last_ms: int) -> tuple[int, Fraction, int]:
+        """(fees in cash, the share of them between the first call and `last_ms`, number of months)."""
+        return monthly(self.fee_pico, self._start(trace), int(trace.at_ms[0]), last_ms)
 
     def _next(
         self, trace: Trace, scale: Fraction, offered: Mask, came: Admitted, counts: list[Mask]
     ) -> tuple[Fraction | None, int]:
-        mask = last_call(trace, offered)
-        if mask is None:
+        i = last_index(offered)
+        if i is None:
             return None, 0
-        i = int(np.flatnonzero(mask)[0])
         full = []
         for w, window in enumerate(self.windows):
-            if counts[w][i] and came.standing[w].used >= _need(window.limit, scale):
-                full.append(came.standing[w].end_ms or came.clock_ms + window.rule.length_ms)
+            rule = msgspec.structs.replace(window.rule, need=_need(window.limit, scale))
+            if counts[w][i] and came.standing[w].used >= rule.need:
+                full.append(frees(rule, came.standing[w]))
+        if self.beyond == "wait":
+            served_ms = max([came.clock_ms, *full])
+            more = self._fees(trace, served_ms)[0] - self._fees(trace, came.clock_ms)[0]
+            return Fraction(more), served_ms - int(trace.at_ms[i])
         if not full:
             return Fraction(0), 0
-        if self.beyond == "wait":
-            return Fraction(0), max(0, max(full) - came.clock_ms)
         if self.beyond == "drop":
             return None, 0
         return int(self._beyond_prices(trace)[i]) * scale * self._rate, 0
 
 
 def monthly(fee_pico: int, start_ms: int, first_ms: int, last_ms: int) -> tuple[int, Fraction, int]:
-    """(fees of every month that the calls touch, the share of them between first and last call, number of months)."""
+    """(fees of every month from first to last call, the share of them between the two, number of months)."""
     fees, share, number = 0, Fraction(0), 0
     for begin, end in months(start_ms, first_ms, last_ms):
         fees += fee_pico

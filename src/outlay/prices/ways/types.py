@@ -56,6 +56,19 @@ class Way(Protocol):
         """Scales at which the cost is known to jump or bend, for finding every crossing (may be incomplete)."""
 
 
+def last_index(mask: Mask) -> int | None:
+    """Where the last True stands; None when there is none."""
+    if len(mask) and mask[-1]:
+        return len(mask) - 1
+    found = len(mask) - 1 - int(mask[::-1].argmax()) if len(mask) else -1
+    return found if found >= 0 and mask[found] else None
+
+
+def count(mask: Mask) -> int:
+    """How many are True."""
+    return int(np.count_nonzero(mask))
+
+
 def masked_sum(column: NDArray[np.int64], mask: Mask) -> int:
     """Exact sum of the masked part of a column whose whole sum fits 64 bits (a Trace sees to that)."""
     return int(np.sum(column, where=mask, dtype=np.int64))
