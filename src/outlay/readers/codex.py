@@ -14,7 +14,7 @@ import msgspec
 
 from outlay.ledger.calls import Caller, Service
 from outlay.readers import bounds, reading
-from outlay.readers.codex_lines import Line, Payload, Tokens, decode, lines
+from outlay.readers.codex_lines import Info, Line, Payload, decode, decode_count, lines
 from outlay.readers.reading import Draft, Mark, Name, Problem, Result, Source
 from outlay.readers.stamps import Stamps
 
@@ -130,8 +130,8 @@ class _Reader:
         self.names: list[Name] = []
         self.response: tuple[bytearray, int, int] = (bytearray(), 0, 0)
         self.meta_seen = bool(self.carry.root)
-        self._caller: Caller | None = None
-        self._services: dict[str, Service] = {}
+        self._who: tuple[Caller, Service] | None = None
+        """What the file's last words on that make of it; None as soon as there are new ones."""
         self._millis = Stamps().millis
 
     def run(self, buffer: bytearray | None) -> Result:
@@ -176,7 +176,9 @@ class _Reader:
                     self._asked(piece, inner, end)
                 if keeps:
                     self.response = (piece, kind, end)
-            elif not starts(_EVENT, kind) or starts(_COUNTS, kind):
+            elif starts(_COUNTS, kind):
+                self._counts_line(base + begin, piece[begin:end])
+            elif not starts(_EVENT, kind):
                 self._line(base + begin, piece[begin:end])
             begin = end + 1
         held, first, past = self.response
@@ -186,13 +188,22 @@ class _Reader:
     def _asked(self, piece: bytearray, inner: int, end: int) -> None:
         """A tool that the model asked for: its name, without decoding the line."""
         closed = piece.find(b'"', inner)
-        kind = piece[inner:closed]
-        if kind.endswith(b"_output"):
+        if piece.endswith(b"_output", inner, closed):
             return
         name = piece.find(b'"name":"', closed, closed + 240)
         if 0 <= name < end:
-            kind = piece[name + 8 : piece.find(b'"', name + 8)]
-        self.carry.tools.append(kind.decode("utf-8", "replace").removesuffix("_call"))
+            inner = name + 8
+            closed = piece.find(b'"', inner)
+        self.carry.tools.append(piece[inner:closed].decode("utf-8", "replace").removesuffix("_call"))
+
+    def _counts_line(self, offset: int, raw: bytearray) -> None:
+        try:
+            line = decode_count(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._line(offset, raw)
+            return
+        if line.payload is not None and line.payload.info is not None:
+            self._count(offset, line.timestamp, line.payload.info)
 
     def _line(self, offset: int, raw: bytearray | bytes) -> None:
         try:
@@ -213,12 +224,13 @@ class _Reader:
         kind = line.type
         if kind == "event_msg" and payload.type == "token_count":
             if payload.info is not None:
-                self._count(offset, line, payload.info.total_token_usage, payload.info.last_token_usage)
+                self._count(offset, line.timestamp, payload.info)
         elif kind == "token_usage_record":
             self._record(offset, line, payload)
         elif kind == "turn_context":
             carry.model = payload.model or carry.model
             carry.project = carry.project or payload.cwd or ""
+            self._who = None
         elif kind == "session_meta":
             self._meta(payload)
         elif kind == "response_item" and payload.type and payload.type.encode() in _CALLS:
@@ -228,6 +240,7 @@ class _Reader:
         if self.meta_seen:  # a second one is the parent's, copied
             return
         self.meta_seen = True
+        self._who = None
         carry = self.carry
         carry.thread = payload.id or carry.thread
         spawn = _spawn(payload)
@@ -257,15 +270,17 @@ class _Reader:
         copied = COPY if payload.thread_id not in (None, carry.thread) else 0
         if not self.had_records and payload.thread_token_usage is not None:
             self.told.add(payload.thread_token_usage.counts())
-        self._add(key, offset, line, payload.usage.counts(), copied)
+        self._add(key, offset, line.timestamp, payload.usage.counts(), copied)
 
-    def _count(self, offset: int, line: Line, total: Tokens | None, last: Tokens | None) -> None:
-        carry = self.carry
+    def _count(self, offset: int, stamp: str | None, info: Info) -> None:
+        carry, total = self.carry, info.total_token_usage
         if total is None or carry.records:
             return
-        now, before = total.after(carry.total, last), carry.total
-        if total.beyond():
-            self._note_once(offset, "a thread's counters that cannot be; what its last call used was taken instead")
+        now, before = total.plain(), carry.total
+        if now is None:
+            now = total.after(before, info.last_token_usage)
+            if total.beyond():
+                self._note_once(offset, "a thread's counters that cannot be; what its last call used was taken instead")
         if now == before:
             carry.tools = [] if not carry.number else carry.tools
             return
@@ -277,9 +292,11 @@ class _Reader:
                 carry.total, carry.tools = now, []
                 return
             carry.copying = False
-        a, b = now, before
-        grown = (a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], a[4] - b[4])
+        given, cached, output, reasoning, written = before
+        a, b, c, d, e = now
+        grown = (a - given, b - cached, c - output, d - reasoning, e - written)
         if min(grown) < 0:  # it fell: the counters began anew
+            last = info.last_token_usage
             grown = last.counts() if last is not None else now
         carry.total = now
         carry.number += 1
@@ -287,7 +304,7 @@ class _Reader:
         if now in self.known:  # it has a record further on
             self.retracted.append(key)
         else:
-            self._add(key, offset, line, grown, 0)
+            self._add(key, offset, stamp, grown, 0)
 
     def _is_copy(self, event: Event) -> bool:
         if self.parent_events is None:
@@ -304,20 +321,24 @@ class _Reader:
             return True
         return False
 
-    def _add(self, key: str, offset: int, line: Line, counts: Counts, copied: int) -> None:
+    def _add(self, key: str, offset: int, stamp: str | None, counts: Counts, copied: int) -> None:
         given, cached, output, reasoning, written = counts
-        ended = self._millis(line.timestamp)
+        ended = self._millis(stamp)
         carry = self.carry
         if ended is None:
             ended = carry.last_ms or self.source.mtime_ns // 1_000_000
             self._note_once(offset, bounds.NO_TIME)
         else:
             carry.last_ms = ended
-        cached = min(cached, given)
-        written = min(written, given - cached)
+        if cached > given:
+            cached = given
+        if written > given - cached:
+            written = given - cached
+        if self._who is None:
+            self._who = self._whose(), self._service()
         self.calls[key] = Draft(
-            key, self._whose(), self._service(), ended, given - cached - written, cached, written, 0, output,
-            min(reasoning, output), 0, True, offset, copied, carry.tools,
+            key, *self._who, ended, given - cached - written, cached, written, 0, output,
+            reasoning if reasoning <= output else output, 0, True, offset, copied, carry.tools,
         )  # fmt: skip
         carry.tools = []
 
@@ -327,20 +348,13 @@ class _Reader:
 
     def _whose(self) -> Caller:
         carry = self.carry
-        known = self._caller
-        if known is None or known.session != carry.thread or known.project != carry.project:
-            known = self._caller = Caller(
-                "codex", self.source.machine, None, carry.root or carry.thread, carry.thread, carry.parent, carry.agent,
-                carry.role, carry.project, self.path,
-            )  # fmt: skip
-        return known
+        return Caller(
+            "codex", self.source.machine, None, carry.root or carry.thread, carry.thread, carry.parent, carry.agent,
+            carry.role, carry.project, self.path,
+        )  # fmt: skip
 
     def _service(self) -> Service:
-        model = self.carry.model or "unknown"
-        known = self._services.get(model)
-        if known is None:
-            known = self._services[model] = Service(model, "", self.carry.provider)
-        return known
+        return Service(self.carry.model or "unknown", "", self.carry.provider)
 
 
 def _spawn(payload: Payload) -> tuple[str | None, str, str] | None:

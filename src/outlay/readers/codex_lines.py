@@ -36,6 +36,18 @@ class Tokens(msgspec.Struct, gc=False):
             return a, b, c, d, e
         return counts  # type: ignore[return-value]
 
+    def plain(self) -> tuple[int, int, int, int, int] | None:
+        """The same, where all of them are whole numbers that a thread can have; nearly always."""
+        a, b, c, d, e = counts = (
+            self.input_tokens, self.cached_input_tokens, self.output_tokens, self.reasoning_output_tokens,
+            self.cache_write_input_tokens,
+        )  # fmt: skip
+        try:  # the bits of all: negative as soon as one is, and no smaller than the largest
+            bits = a | b | c | d | e  # type: ignore[operator]
+        except TypeError:
+            return None
+        return counts if 0 <= bits < bounds.MOST_TOKENS else None  # type: ignore[return-value]
+
     def beyond(self) -> bool:
         """Whether a counter is larger than any thread's can be."""
         return max(self.counts()) > bounds.MOST_TOKENS
@@ -89,6 +101,19 @@ class Payload(msgspec.Struct, gc=False):
     history_mode: str | None = None
 
 
+class CountPayload(msgspec.Struct, gc=False):
+    """The payload of `token_count` alone."""
+
+    info: Info | None = None
+
+
+class CountLine(msgspec.Struct, gc=False):
+    """A line with counters."""
+
+    timestamp: str | None = None
+    payload: CountPayload | None = None
+
+
 class Line(msgspec.Struct, gc=False):
     """One line of a rollout."""
 
@@ -98,6 +123,7 @@ class Line(msgspec.Struct, gc=False):
 
 
 decode = msgspec.json.Decoder(Line).decode
+decode_count = msgspec.json.Decoder(CountLine).decode
 
 
 def lines(raw: bytes) -> Iterator[Line]:
