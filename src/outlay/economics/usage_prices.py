@@ -12,13 +12,11 @@ from math import prod
 
 import msgspec
 
-from outlay.ledger.calls import QUALITIES
 from outlay.prices.book import PriceBook, Timeline, Unpriced, variant_of
 from outlay.prices.rates import Effective
 
 _CLASSES = ("fresh", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "web_searches")
 _RATES = ("fresh", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "web_search", "request")
-_UNMEASURED = QUALITIES.index("unmeasured")
 _DAY_MS = 86_400_000
 _MONDAY_MS = 3 * _DAY_MS
 """What the week of 1970-01-01, a Thursday, had behind it."""
@@ -54,7 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """How many classes there are."""
-        return prod(len(steps) + 1 for steps in (self.times, self.hours, self.days, self.sizes)) << len(self.bare) + 1
+        return prod(len(steps) + 1 for steps in (self.times, self.hours, self.days, self.sizes)) << len(self.bare)
 
     def expression(self, base: int) -> str:
         """The price class as SQL (SQLite's and DuckDB's) over the columns of a call `f`, counted from `base`."""
@@ -65,7 +63,6 @@ class Plan(msgspec.Struct, frozen=True):
             [f"((f.ended_ms + {_MONDAY_MS}) % {7 * _DAY_MS} >= {day * _DAY_MS})" for day in self.days],
             [f"({whole} > {above})" for above in self.sizes],
             *([f"(f.{name} > 0)"] for name in self.bare),
-            [f"(f.quality = {_UNMEASURED})"],
         ]
         terms, factor = [str(base)], 1
         for tests in steps:
@@ -85,7 +82,6 @@ class Plan(msgspec.Struct, frozen=True):
                 rates = self._rates(passed, hour, day, size)
                 known = rates is not None and all(getattr(rates, _rate(name)) is not None for name in used)
                 yield rates if known else None
-        yield from [None] * (self.size // 2)  # calls that were not measured
 
     def _rates(self, passed: int, hour: int, day: int, size: int) -> Effective | None:
         at_ms = self.times[passed - 1] if passed else (self.times[0] - 1 if self.times else 0)

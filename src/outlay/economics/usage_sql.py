@@ -57,15 +57,17 @@ class Sums(msgspec.Struct):
     """How many groups there are, where some of them were left out."""
 
 
-_QUALITY = {
-    name: f"f.quality = {QUALITIES.index(name)}" for name in ("lower_bound", "residual", "reported", "unmeasured")
-}
+_QUALITIES = 8
+"""As many numbers are kept for a call's quality, which is the lowest digit of what calls are added up by."""
+_Q = f"g.who % {_QUALITIES}"
+_IS = {name: f"{_Q} = {QUALITIES.index(name)}" for name in QUALITIES}
 _OF_CALLER = {"session": "c.root", "agent": "c.agent", "role": "c.role", "project": "c.project", "source": "c.source"}
 _OF_CALL = {
     "model": ("0", "s.model", "JOIN services s ON s.id = r.service"),
     "tool": ("f.toolset", "t.names", "JOIN toolsets t ON t.id = g.k"),
 }
 """Grouping -> what calls are added up by beside their price class, what that is called, where it is looked up."""
+_SPAN = "SELECT min(ended_ms), max(ended_ms) FROM call_facts"
 
 
 def open_table(ledger: Ledger) -> Table:
@@ -110,7 +112,7 @@ def query(table: Table, question: Question, plans: Mapping[int, Plan]) -> Sums:
     where, parameters = _where(question)
     own = _OF_CALL.get(question.by or "")
     if question.by in ("day", "week", "month"):
-        span = table.run("SELECT min(ended_ms), max(ended_ms) FROM call_facts", [])[0]
+        span = table.run(_SPAN, [])[0]
         own = zones.day_expression(question.zone, *span).replace("ended_ms", "f.ended_ms"), "g.k", ""
     text = _query(table, _OF_CALLER.get(question.by or ""), own, where, plans, question.most)
     found = Sums()
@@ -120,13 +122,13 @@ def query(table: Table, question: Question, plans: Mapping[int, Plan]) -> Sums:
             found.groups.append((row[1], *row[3:17]))
         elif kind == 1:
             found.sides.append((row[1], row[2], *row[3:17]))
-            found.first_ms = row[17] if found.first_ms is None else min(found.first_ms, row[17])
-            found.last_ms = row[18] if found.last_ms is None else max(found.last_ms, row[18])
         elif kind == 3:
             found.keys = row[3]
         else:
             found.unknown[int(row[1])] = row[3]
             found.unmeasured += row[4]
+    of_these = f" f WHERE {where}" if where else ""
+    found.first_ms, found.last_ms = table.run(f"{_SPAN}{of_these}", parameters)[0]
     return found
 
 
@@ -140,26 +142,27 @@ def _query(
 ) -> str:
     numbered = classes(plans)
     radix = len(numbered.rows)
+    width = radix * _QUALITIES
     side, of_side = ("f.caller", "") if of_caller else _side(table)
-    whose = f"{side} * {radix} + {numbered.expression}"
-    # caller and price class are one number: half the work of grouping is comparing keys
+    whose = f"CAST({side} AS BIGINT) * {radix} + {numbered.expression}"
+    # caller, price class and quality are one number: half the work of grouping is comparing keys
     key, join, inner, one_pass = of_caller or "''", "", "0", of_call is None or table.sorts
     if of_call is not None and one_pass:
         inner, key, join = of_call
     parts = [
         f"""r (pc, service, known, fresh, cache_read, cache_write_5m, cache_write_1h, output, reasoning, web_search,
-            request) AS (VALUES {", ".join(map(str, numbered.rows))})""",
+            request) AS (VALUES {", ".join(f"({row[0] * _QUALITIES}, {str(row[1:])[1:]}" for row in numbered.rows)})""",
         f"a AS MATERIALIZED ({_added_up(whose, where, inner, of_side)})",
         f"""p AS MATERIALIZED (
             SELECT CASE WHEN c.parent IS NULL THEN 0 ELSE 1 END AS sub, c.source AS source, r.service AS service,
                 {key} AS key, {_PRICED}
-            FROM a g JOIN callers c ON c.id = CAST((g.who - g.who % {radix}) / {radix} AS INTEGER)
-            JOIN r ON r.pc = g.who % {radix} {join})""",
+            FROM a g JOIN callers c ON c.id = CAST((g.who - g.who % {width}) / {width} AS INTEGER)
+            JOIN r ON r.pc = g.who % {width} - {_Q} {join})""",
     ]
     if of_call is not None and not one_pass:
         inner, key, join = of_call
         parts.append(f"b AS MATERIALIZED ({_added_up(numbered.expression, where, inner)})")
-        parts.append(f"q AS (SELECT {key} AS key, {_PRICED} FROM b g JOIN r ON r.pc = g.who {join})")
+        parts.append(f"q AS (SELECT {key} AS key, {_PRICED} FROM b g JOIN r ON r.pc = g.who - {_Q} {join})")
     answers = _answers("p" if one_pass else "q", of_caller, of_call, most)
     return f"WITH {', '.join(parts)} {' UNION ALL '.join(answers)}"
 
@@ -185,35 +188,38 @@ def _answers(named: str, of_caller: str | None, of_call: object, most: int | Non
     totals = ", ".join(f"sum({name}) AS {name}" for name in SUMS)
     nothing = ", ".join("0" for _ in SUMS[2:])
     answers = [
-        f"SELECT 1 AS kind, CAST(sub AS VARCHAR) AS key, source, {totals}, min(first) AS first, max(last) AS last "
-        "FROM p GROUP BY sub, source",
-        f"SELECT 2, CAST(service AS VARCHAR), '', sum(unpriced_calls) - sum(unmeasured), sum(unmeasured), {nothing}, "
-        "0, 0 FROM p WHERE unpriced_calls > 0 GROUP BY service",
+        f"SELECT 1 AS kind, CAST(sub AS VARCHAR) AS key, source, {totals} FROM p GROUP BY sub, source",
+        f"SELECT 2, CAST(service AS VARCHAR), '', sum(unpriced_calls) - sum(unmeasured), sum(unmeasured), {nothing} "
+        "FROM p WHERE unpriced_calls > 0 GROUP BY service",
     ]
     if of_call is not None or of_caller is not None:
-        groups = f"SELECT 0, CAST(key AS VARCHAR) AS key, '', {totals}, 0, 0 FROM {named} GROUP BY {named}.key"
+        groups = f"SELECT 0, CAST(key AS VARCHAR) AS key, '', {totals} FROM {named} GROUP BY {named}.key"
         if most is not None and of_caller is not None:
             order = "priced_pico DESC, fresh + cache_read + cache_write_5m + cache_write_1h + output DESC, key"
             groups = f"SELECT * FROM (SELECT * FROM ({groups}) ORDER BY {order} LIMIT {most})"
-            answers.append(f"SELECT 3, '', '', count(DISTINCT key), 0, {nothing}, 0, 0 FROM {named}")
+            answers.append(f"SELECT 3, '', '', count(DISTINCT key), 0, {nothing} FROM {named}")
         answers.append(groups)
     return answers
 
 
-_PRICED = """g.*, CASE WHEN r.known = 0 THEN 0 ELSE r.fresh * g.fresh + r.cache_read * g.cache_read
+_NO_CALL = _IS["reported"]
+_UNPRICED = f"r.known = 0 OR {_IS['unmeasured']}"
+_PRICED = f"""CASE WHEN {_NO_CALL} THEN 0 ELSE g.n END AS calls, {", ".join(f"g.{name}" for name in _TOKENS)},
+    CASE WHEN {_UNPRICED} THEN 0 ELSE r.fresh * g.fresh + r.cache_read * g.cache_read
     + r.cache_write_5m * g.cache_write_5m + r.cache_write_1h * g.cache_write_1h + r.output * (g.output - g.reasoning)
-    + r.reasoning * g.reasoning + r.web_search * g.web_searches + r.request * g.calls END
-    AS priced_pico, CASE WHEN r.known = 0 THEN g.calls ELSE 0 END AS unpriced_calls"""
+    + r.reasoning * g.reasoning + r.web_search * g.web_searches
+    + r.request * CASE WHEN {_NO_CALL} THEN 0 ELSE g.n END END AS priced_pico, g.recorded_pico,
+    CASE WHEN ({_UNPRICED}) AND NOT {_NO_CALL} THEN g.n ELSE 0 END AS unpriced_calls,
+    CASE WHEN {_IS["lower_bound"]} THEN g.n ELSE 0 END AS lower_bounds,
+    CASE WHEN {_IS["residual"]} THEN g.n ELSE 0 END AS residuals,
+    CASE WHEN {_IS["unmeasured"]} THEN g.n ELSE 0 END AS unmeasured"""
 
 
 def _added_up(who: str, where: str, inner: str = "0", join: str = "") -> str:
-    """Sums over calls by `who` (which holds the price class) and `inner`."""
-    is_ = {name: f"count(*) FILTER (WHERE {test})" for name, test in _QUALITY.items()}
+    """Sums over calls by `who` (which holds the price class; their quality is put to it) and `inner`."""
     tokens = ", ".join(f"sum(f.{name}) AS {name}" for name in _TOKENS)
-    return f"""SELECT {who} AS who, {inner} AS k, count(*) - {is_["reported"]} AS calls, {tokens},
-        coalesce(sum(f.recorded_cost_pico), 0) AS recorded_pico, {is_["lower_bound"]} AS lower_bounds,
-        {is_["residual"]} AS residuals, {is_["unmeasured"]} AS unmeasured, min(f.ended_ms) AS first,
-        max(f.ended_ms) AS last
+    return f"""SELECT ({who}) * {_QUALITIES} + f.quality AS who, {inner} AS k, count(*) AS n, {tokens},
+        coalesce(sum(f.recorded_cost_pico), 0) AS recorded_pico
         FROM call_facts f {join} {f"WHERE {where}" if where else ""} GROUP BY 1{"" if inner == "0" else ", 2"}"""
 
 
