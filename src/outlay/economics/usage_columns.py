@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outlay.economics.usage_sql import Table
+from outlay.economics.usage_sql import OF_CALLER, Table
 from outlay.ledger import Ledger
 
 if TYPE_CHECKING:
     import duckdb
 
-_LAYOUT = 4
+_LAYOUT = 5
 _BATCH = 200_000
 _MEMORY = "1GB"
 _COLUMNS = {
@@ -24,8 +24,9 @@ _COLUMNS = {
     "fresh": "BIGINT", "cache_read": "BIGINT", "cache_write_5m": "BIGINT", "cache_write_1h": "BIGINT",
     "output": "BIGINT", "reasoning": "BIGINT", "web_searches": "INTEGER", "recorded_cost_pico": "BIGINT",
     "quality": "TINYINT",
-    "side": "INTEGER",
 }  # fmt: skip
+_LIKE = tuple(f"like_{by}" for by in OF_CALLER)
+"""A caller that stands for those of the same kind (see `usage_sql.Table`)."""
 _READ = (
     "SELECT id, caller, service, toolset, ended_ms, fresh, cache_read, cache_write_5m, cache_write_1h, output, "
     "reasoning, web_searches, coalesce(recorded_cost_pico, 0), quality FROM call_facts WHERE "
@@ -54,7 +55,7 @@ def open_columns(ledger: Ledger) -> Table | None:
     def run(query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         return conn.execute(query, parameters).fetchall()
 
-    return Table(run, "f.side", False)
+    return Table(run, False)
 
 
 def _state(ledger: Ledger) -> tuple[int, int, int, int, int]:
@@ -121,7 +122,8 @@ def _begin(conn: duckdb.DuckDBPyConnection) -> tuple[int, ...]:
             raise
     for name in ("call_facts", *_SIDE, "copied"):
         conn.execute(f"DROP TABLE IF EXISTS {name}")
-    conn.execute(f"CREATE TABLE call_facts ({', '.join(f'{n} {t}' for n, t in _COLUMNS.items())})")
+    kinds = [f"{name} {kind}" for name, kind in _COLUMNS.items()] + [f"{name} INTEGER" for name in _LIKE]
+    conn.execute(f"CREATE TABLE call_facts ({', '.join(kinds)})")
     for name, columns in _SIDE.items():
         texts = ", ".join(f"{c} {'INTEGER' if c == 'id' else 'VARCHAR'}" for c in columns)
         conn.execute(f"CREATE TABLE {name} ({texts})")
@@ -136,26 +138,30 @@ def _begin(conn: duckdb.DuckDBPyConnection) -> tuple[int, ...]:
 def _copy(conn: duckdb.DuckDBPyConnection, ledger: Ledger, where: str, parameters: Sequence[Any]) -> None:
     import numpy as np
 
-    sides = _sides(ledger)
+    likes = _likes(ledger)
     for rows in _batches(ledger, _READ + where, parameters):
         matrix = np.array(rows, dtype=np.int64)
-        batch = {name: np.ascontiguousarray(matrix[:, n]) for n, name in enumerate(_COLUMNS) if name != "side"}
-        batch["side"] = sides[batch["caller"]]
+        batch = {name: np.ascontiguousarray(matrix[:, n]) for n, name in enumerate(_COLUMNS)}
+        batch |= {name: stands[batch["caller"]] for name, stands in likes.items()}
         conn.register("batch", batch)
         conn.execute("INSERT INTO call_facts SELECT * FROM batch")
         conn.unregister("batch")
 
 
-def _sides(ledger: Ledger) -> Any:
-    """Caller -> the first caller of the same source that is a main agent, or a subagent, like it."""
+def _likes(ledger: Ledger) -> dict[str, Any]:
+    """Column -> caller -> the first caller of the same source that is a main agent, or a subagent, like it, and has
+    the same root, agent, role or project."""
     import numpy as np
 
-    rows = ledger.reader.execute("SELECT id, source, parent IS NULL FROM callers ORDER BY id").fetchall()
-    sides = np.zeros(rows[-1][0] + 1 if rows else 1, dtype=np.int64)
-    first: dict[tuple[str, int], int] = {}
-    for id, source, main in rows:
-        sides[id] = first.setdefault((source, main), id)
-    return sides
+    values = ", ".join(OF_CALLER.values())
+    rows = ledger.reader.execute(f"SELECT c.id, c.source, c.parent IS NULL, {values} FROM callers c ORDER BY c.id")
+    callers = rows.fetchall()
+    likes = {name: np.zeros(callers[-1][0] + 1 if callers else 1, dtype=np.int64) for name in _LIKE}
+    for place, stands in enumerate(likes.values()):
+        first: dict[tuple[str, int, str], int] = {}
+        for id, source, main, *value in callers:
+            stands[id] = first.setdefault((source, main, value[place]), id)
+    return likes
 
 
 def _copy_side(conn: duckdb.DuckDBPyConnection, ledger: Ledger, name: str, last: int, new: int) -> None:

@@ -6,6 +6,7 @@ all in whole numbers, so that any grouping adds up to the same total.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,10 @@ class Table(msgspec.Struct, frozen=True):
     """Where calls are asked for: `call_facts`, `callers`, `toolsets` and `services` under one SQL engine."""
 
     run: Callable[[str, list[Any]], list[tuple[Any, ...]]]
-    side: str
-    """Column of `call_facts f` with a caller of the same source, main agent or subagent alike: few, where known."""
     sorts: bool
-    """The engine groups by sorting, so that one pass by caller and day is cheaper than one by each."""
+    """The engine groups by sorting, so that one pass by caller and day is cheaper than one by each. One that does not
+    has columns `f.like_source`, `f.like_role` and so on: a caller that stands for all of the same source, main agents
+    or subagents alike, and the same role; there are few of them."""
 
 
 class Sums(msgspec.Struct):
@@ -61,7 +62,7 @@ _QUALITIES = 8
 """As many numbers are kept for a call's quality, which is the lowest digit of what calls are added up by."""
 _Q = f"g.who % {_QUALITIES}"
 _IS = {name: f"{_Q} = {QUALITIES.index(name)}" for name in QUALITIES}
-_OF_CALLER = {"session": "c.root", "agent": "c.agent", "role": "c.role", "project": "c.project", "source": "c.source"}
+OF_CALLER = {"session": "c.root", "agent": "c.agent", "role": "c.role", "project": "c.project", "source": "c.source"}
 _OF_CALL = {
     "model": ("0", "s.model", "JOIN services s ON s.id = r.service"),
     "tool": ("f.toolset", "t.names", "JOIN toolsets t ON t.id = g.k"),
@@ -77,12 +78,12 @@ def open_table(ledger: Ledger) -> Table:
         from importlib.util import find_spec
 
         if find_spec("duckdb") is not None:
-            return Table(kept(ledger, _columns(ledger)), "f.side", False)
+            return Table(kept(ledger, _columns(ledger)), False)
 
     def run(query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         return ledger.reader.execute(query, parameters).fetchall()
 
-    return Table(kept(ledger, run), "f.caller", True)
+    return Table(kept(ledger, run), True)
 
 
 def _columns(ledger: Ledger) -> Callable[[str, list[Any]], list[tuple[Any, ...]]]:
@@ -93,7 +94,7 @@ def _columns(ledger: Ledger) -> Callable[[str, list[Any]], list[tuple[Any, ...]]
 
         columns = open_columns(ledger)
         if columns is None:
-            return ledger.reader.execute(query.replace("f.side", "f.caller"), parameters).fetchall()
+            return ledger.reader.execute(re.sub(r"f\.like_\w+", "f.caller", query), parameters).fetchall()
         return columns.run(query, parameters)
 
     return run
@@ -114,7 +115,7 @@ def query(table: Table, question: Question, plans: Mapping[int, Plan]) -> Sums:
     if question.by in ("day", "week", "month"):
         span = table.run(_SPAN, [])[0]
         own = zones.day_expression(question.zone, *span).replace("ended_ms", "f.ended_ms"), "g.k", ""
-    text = _query(table, _OF_CALLER.get(question.by or ""), own, where, plans, question.most)
+    text = _query(table, question.by, own, where, plans, question.most)
     found = Sums()
     for row in table.run(text, parameters * (2 if own and not table.sorts else 1)):
         kind = row[0]
@@ -134,7 +135,7 @@ def query(table: Table, question: Question, plans: Mapping[int, Plan]) -> Sums:
 
 def _query(
     table: Table,
-    of_caller: str | None,
+    by: str | None,
     of_call: tuple[str, str, str] | None,
     where: str,
     plans: Mapping[int, Plan],
@@ -143,8 +144,9 @@ def _query(
     numbered = classes(plans)
     radix = len(numbered.rows)
     width = radix * _QUALITIES
-    side, of_side = ("f.caller", "") if of_caller else _side(table)
-    whose = f"CAST({side} AS BIGINT) * {radix} + {numbered.expression}"
+    of_caller = OF_CALLER.get(by or "")
+    who, join_who = _who(table, by if of_caller else "source")
+    whose = f"CAST({who} AS BIGINT) * {radix} + {numbered.expression}"
     # caller, price class and quality are one number: half the work of grouping is comparing keys
     key, join, inner, one_pass = of_caller or "''", "", "0", of_call is None or table.sorts
     if of_call is not None and one_pass:
@@ -152,7 +154,7 @@ def _query(
     parts = [
         f"""r (pc, service, known, fresh, cache_read, cache_write_5m, cache_write_1h, output, reasoning, web_search,
             request) AS (VALUES {", ".join(f"({row[0] * _QUALITIES}, {str(row[1:])[1:]}" for row in numbered.rows)})""",
-        f"a AS MATERIALIZED ({_added_up(whose, where, inner, of_side)})",
+        f"a AS MATERIALIZED ({_added_up(whose, where, inner, join_who)})",
         f"""p AS MATERIALIZED (
             SELECT CASE WHEN c.parent IS NULL THEN 0 ELSE 1 END AS sub, c.source AS source, r.service AS service,
                 {key} AS key, {_PRICED}
@@ -167,11 +169,13 @@ def _query(
     return f"WITH {', '.join(parts)} {' UNION ALL '.join(answers)}"
 
 
-def _side(table: Table) -> tuple[str, str]:
-    """A caller that stands for all of the same source and side, as SQL over `f`, and the join that it takes: with few
+def _who(table: Table, by: str | None) -> tuple[str, str]:
+    """A caller that stands for all that are the same in this, as SQL over `f`, and the join that it takes: with few
     of them there is little to add up afterwards."""
     if not table.sorts:
-        return table.side, ""
+        return f"f.like_{by}", ""
+    if by != "source":
+        return "f.caller", ""
     stands = table.run("SELECT parent IS NULL, source, min(id) FROM callers GROUP BY 1, 2", [])
     sides = []
     for main in (0, 1):
