@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from outlay.cli import outlay
+from outlay.cli.program import outlay
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 WIDTH = 100

@@ -1,9 +1,8 @@
 """Outlay runs a team of LLM agents on a goal under enforced rules and says what each success cost."""
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # typing itself takes longer to import than a status line to print
 if TYPE_CHECKING:
     from outlay.service.client import Client as Client
 

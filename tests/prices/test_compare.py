@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 from click.testing import CliRunner
 
-from outlay.cli import outlay
+from outlay.cli.program import outlay
 from outlay.errors import InputError
 from outlay.ledger import Call, Entry, Ledger
 from outlay.prices.book import load

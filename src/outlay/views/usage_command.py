@@ -161,7 +161,11 @@ def labels(ledger: Ledger, by: str | None, keys: list[str]) -> dict[str, str]:
         f"{'AND c.parent IS NULL' if by == 'session' else ''} ORDER BY c.id DESC",
         keys,
     )
-    return {key: f"{_short(key)} {name.rstrip('/').rpartition('/')[2]}" for key, name in rows if name}
+    return {
+        key: key if name == key else f"{_short(key)} {name.rstrip('/').rpartition('/')[2]}"
+        for key, name in rows
+        if name
+    }
 
 
 def _short(id: str) -> str:
