@@ -8,6 +8,7 @@ Without --model the models are played from `recording.jsonl`; all else is real: 
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> int:
         command += ["--model", f"{model}={arguments.model}"]
     if arguments.model is None:
         print("The models' answers are played from a recording; everything else is real.", flush=True)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the run, too, and pauses it; it says how to go on
     code = subprocess.run(command, check=False).returncode
     if code == 0:
         outlay = os.path.relpath(Path(sys.executable).with_name("outlay"))

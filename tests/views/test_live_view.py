@@ -158,6 +158,9 @@ def test_long_names_and_actions_do_not_break_the_lines(tmp_path: Path) -> None:
     recorder.call(deep, Usage(fresh=150_000, output=100), tools=(("shell" * 20, 100),))
     shown = drawn(RunWatch(recorder.ledger, RUN, load()))
     assert max(len(line) for line in shown.splitlines()) <= 80
+    columns = shown.splitlines()[1].split()
+    assert columns == ["NAME", "STATE", "ROLE", "MODEL", "TURNS", "FULL", "COST", "DOING"]
+    assert "75 %" in shown and "aaaa…" in shown and shown.count("…") == 2
 
 
 def test_limits_count_what_lost_calls_may_have_cost(tmp_path: Path) -> None:

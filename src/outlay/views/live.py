@@ -27,7 +27,6 @@ IDLE_S = 1.0
 PULSE_S = 60.0
 """Time between two lines of progress without a terminal."""
 
-_LONGEST_NAME = 24
 _STYLES = {
     "running": "cyan", "waiting": "yellow", "queued": "dim", "done": "green", "succeeded": "bold green",
     "failed": "red", "cancelled": "red", "timed_out": "red", "stopped": "red", "lost": "red", "interrupted": "bold red",
@@ -169,7 +168,6 @@ def tree(view: RunView, sessions: list[SessionFacts]) -> Table:
     for session in sessions:
         level = depth[session.id]
         name = session.name if level == 0 else "  " * level + session.name.rpartition("/")[2]
-        name = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
         full = session.context_tokens / session.window_tokens if session.window_tokens else None
         spend = view.spends.get(session.id)
         doing = "" if session.status == "done" else session.last_action
@@ -179,8 +177,8 @@ def tree(view: RunView, sessions: list[SessionFacts]) -> Table:
         )  # fmt: skip
     ended = frozenset(n for n, session in enumerate(sessions) if session.status not in WORKING)
     columns = (
-        left("NAME"), left("STATE"), left("ROLE"), left("MODEL"), right("TURNS"), right("FULL"), right("COST"),
-        left("DOING", flexible=True),
+        left("NAME", flexible=True), left("STATE"), left("ROLE"), left("MODEL"), right("TURNS"), right("FULL"),
+        right("COST"), left("DOING", flexible=True),
     )  # fmt: skip
     return Table("Sessions", columns, tuple(rows), dim=ended)
 

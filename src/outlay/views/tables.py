@@ -42,31 +42,37 @@ def right(name: str, *, short: str = "") -> Column:
 NARROW = 100
 """Columns of the terminal below which the short headings are used."""
 
+_LEAST = 6
+"""Cells that a flexible column keeps."""
+
 
 def draw(table: Table, width: int) -> RichTable:
     """The table for a terminal of `width` columns."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(box=None, padding=(0, 1 if width < NARROW else 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in table.columns:
-        heading = column.short if column.short and width < NARROW else column.name
-        drawn.add_column(
-            Text(heading),
-            justify=column.align,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=6 if column.flexible else None,
-        )
-        if not column.flexible:
-            drawn.columns[-1].min_width = _width(table, len(drawn.columns) - 1, heading)
+    gap = 1 if width < NARROW else 2
+    drawn = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
+    headings = [column.short if column.short and width < NARROW else column.name for column in table.columns]
+    widths = _widths(table, headings, width - gap * (len(headings) - 1))
+    for column, heading, room in zip(table.columns, headings, widths, strict=True):
+        drawn.add_column(Text(heading), justify=column.align, no_wrap=True, overflow="ellipsis", width=room)
     for number, row in enumerate(table.rows):
         drawn.add_row(*(Text(cell) for cell in row), style="dim" if number in table.dim else None)
     return drawn
 
 
-def _width(table: Table, column: int, heading: str) -> int:
-    return max([len(heading), *(len(row[column]) for row in table.rows)])
+def _widths(table: Table, headings: list[str], room: int) -> list[int]:
+    """Cells per column: what the texts take, the flexible ones cut, widest first, until all fit into `room`."""
+    from rich.cells import cell_len
+
+    widths = [
+        max(cell_len(text) for text in (heading, *(row[n] for row in table.rows))) for n, heading in enumerate(headings)
+    ]
+    flexible = [n for n, column in enumerate(table.columns) if column.flexible]
+    while sum(widths) > room and any(widths[n] > _LEAST for n in flexible):
+        widths[max(flexible, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def markdown(table: Table) -> Iterable[str]:
