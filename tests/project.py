@@ -95,7 +95,7 @@ class Project:
             return verify(ledger).problems == []
 
 
-def until(true: Callable[[], Any], timeout: float = 30) -> Any:
+def until(true: Callable[[], Any], timeout: float = 120) -> Any:
     """Wait for a condition of the outside world."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

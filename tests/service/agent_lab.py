@@ -56,7 +56,7 @@ class AgentLab:
         self.environment: dict[str, str | None] = os.environ | {
             "OUTLAY_HOME": str(self.home),
             "XDG_CONFIG_HOME": str(folder / "config"),
-            "OUTLAY_AGENT_IDLE_S": "3",
+            "OUTLAY_AGENT_IDLE_S": "600",  # a test that wants the worker's end says so
             "NO_COLOR": "1",
             "COLUMNS": "150",
         }
@@ -116,16 +116,21 @@ class AgentLab:
 
     def processes(self) -> dict[str, list[int]]:
         """Live keepers and workers of this lab's state folder."""
-        found: dict[str, list[int]] = {"keeper": [], "worker": []}
+        told: dict[int, tuple[bytes, int]] = {}
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                words = (folder / "cmdline").read_bytes().split(b"\0")
+                command = (folder / "cmdline").read_bytes()
+                words = command.split(b"\0")
                 if b"worker" not in words or b"agent" not in words:
                     continue
                 home = f"OUTLAY_HOME={self.home}".encode()
-                dead = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-                if not dead and home in (folder / "environ").read_bytes().split(b"\0"):
-                    found["worker" if b"--serve" in words else "keeper"].append(int(folder.name))
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state not in "ZX" and home in (folder / "environ").read_bytes().split(b"\0"):
+                    told[int(folder.name)] = (command, int(parent))
+        found: dict[str, list[int]] = {"keeper": [], "worker": []}
+        for pid, (command, parent) in told.items():
+            if told.get(parent, (b"",))[0] != command:  # a child that is about to be another program
+                found["worker" if b"--serve" in command.split(b"\0") else "keeper"].append(pid)
         return found
 
     def holds(self, who: str) -> bool:
@@ -138,20 +143,26 @@ class AgentLab:
         return False
 
     def kill(self, *whom: str) -> None:
-        """kill -9 of the keeper, the worker, or both, once they live."""
-        for who in whom:
-            for pid in until(lambda who=who: self.processes()[who]):
+        """kill -9 of the keeper, the worker, or both, once they live. Both at one moment: neither starts the other."""
+        pids = [pid for who in whom for pid in until(lambda who=who: self.processes()[who])]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                until(lambda pid=pid: _is_gone(pid))
+                    os.kill(pid, number)
+        for pid in pids:
+            until(lambda pid=pid: _is_gone(pid))
 
     def end(self) -> None:
         """Nothing of this lab stays behind."""
-        for _ in range(3):  # each of the two may just have started the other
-            for pids in self.processes().values():
-                for pid in pids:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+
+        def all_gone() -> bool:
+            pids = [pid for each in self.processes().values() for pid in each]
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not pids  # until then: each of the two may just have started the other
+
+        until(all_gone)
 
     def is_whole(self) -> bool:
         with self.ledger() as ledger:

@@ -14,7 +14,7 @@ def test_an_agent_is_started_waited_for_and_read(tmp_path):
     with lab(tmp_path, Worker("It is in dates.py.")) as it:
         (it.folder / "dates.py").write_text("def parse(): ...\n")
         started = it.start("dates", f"{READ} where are dates parsed?", "--role", "scout")
-        assert started["name"] == "dates" and started["status"] in ("queued", "running")
+        assert started["name"] == "dates" and started["status"] in ("queued", "running", "done")
         waited = it.agent("wait", "dates")
         assert waited["wait"] == "all" and not waited["timed_out"] and waited["pending"] == []
         (agent,) = waited["agents"]
@@ -36,7 +36,7 @@ def test_an_agent_is_started_waited_for_and_read(tmp_path):
 
 def test_a_result_that_is_not_there_yet_says_so(tmp_path):
     with lab(tmp_path, Worker("Done.")) as it:
-        it.start("slow", "[[tool=glob pattern=* delay_s=60]] x", "--role", "scout")
+        it.start("slow", "[[tool=glob pattern=* delay_s=600]] x", "--role", "scout")
         until(lambda: it.status("slow")["status"] == "running")
         told = it.agent("result", "slow", code=5)["result"]
         assert told["answer"] is None and told["ended"] is False and "running" in told["reason"]
@@ -50,12 +50,11 @@ def test_a_result_that_is_not_there_yet_says_so(tmp_path):
 
 def test_agents_work_in_parallel_and_wait_takes_any_or_all(tmp_path):
     with lab(tmp_path, Worker("Done.")) as it:
-        for name, delay in (("quick", 0.1), ("slow", 60), ("slower", 60)):
+        for name, delay in (("quick", 0.1), ("slow", 600), ("slower", 600)):
             it.start(name, f"[[tool=glob pattern=* delay_s={delay}]] x", "--role", "scout")
         waited = it.agent("wait", "--any", "quick", "slow", "slower")
         assert waited["wait"] == "any" and waited["pending"] == ["slow", "slower"]
-        live = [agent["name"] for agent in it.agent("status")["agents"] if agent["status"] == "running"]
-        assert live == ["slow", "slower"]
+        until(lambda: [it.status(name)["status"] for name in ("slow", "slower")] == ["running", "running"])
         assert len(it.agent("cancel", "--all")["agents"]) == 2
         assert it.refused("wait") == "E_WAIT_NAME_REQUIRED"
 
@@ -63,7 +62,7 @@ def test_agents_work_in_parallel_and_wait_takes_any_or_all(tmp_path):
 def test_no_more_agents_work_at_once_than_configured(tmp_path):
     with lab(tmp_path, Worker("Done."), concurrent=2) as it:
         for number in range(4):
-            it.start(f"a{number}", "[[tool=glob pattern=* delay_s=60]] x", "--role", "scout")
+            it.start(f"a{number}", "[[tool=glob pattern=* delay_s=600]] x", "--role", "scout")
         until(lambda: [a["status"] for a in it.agent("status")["agents"]].count("running") == 2)
         assert [a["status"] for a in it.agent("status")["agents"]] == ["running"] * 2 + ["queued"] * 2
         it.agent("cancel", "a0")
@@ -100,6 +99,7 @@ def test_a_question_ends_the_wait_and_is_answered_by_send(tmp_path):
 
 def test_an_agent_parked_with_its_question_goes_on_when_it_is_answered(tmp_path):
     with lab(tmp_path, Worker("Done.")) as it:
+        it.environment["OUTLAY_AGENT_IDLE_S"] = "1"
         it.start("asker", '[[tool=ask question="red or blue?"]] choose', "--role", "scout")
         it.agent("wait", "asker", code=5)
         until(lambda: it.processes() == {"keeper": [], "worker": []})  # idle: nobody works on it any more
@@ -236,7 +236,7 @@ def test_a_name_is_free_again_only_when_it_is_asked_for(tmp_path):
         it.start("one", "x", "--role", "scout")
         it.agent("wait", "one")
         assert it.refused("start", "--name", "one", "x") == "E_NAME_EXISTS"
-        it.start("one", "[[tool=glob pattern=* delay_s=60]] y", "--role", "scout", "--replace")
+        it.start("one", "[[tool=glob pattern=* delay_s=600]] y", "--role", "scout", "--replace")
         assert it.refused("start", "--name", "one", "--replace", "x") == "E_NAME_EXISTS"
         assert it.refused("resume", "one", "x") == "E_NOT_ENDED"
         for verb in ("cancel", "resume"):

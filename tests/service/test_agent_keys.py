@@ -24,7 +24,6 @@ def keyed(call):
 
 def test_an_agent_has_the_key_of_the_shell_that_started_it_and_not_the_workers(tmp_path):
     with lab(tmp_path, keyed, key_env=KEY) as it:
-        it.environment["OUTLAY_AGENT_IDLE_S"] = "60"
         assert it.refused("start", "x") == "E_MODEL_INVALID"
         for name, key in (("one", "first-key"), ("two", "second-key")):  # the worker starts with the first
             it.environment[KEY] = key
@@ -41,7 +40,6 @@ def test_an_agent_has_the_key_of_the_shell_that_started_it_and_not_the_workers(t
 
 def test_keys_outlive_the_keeper_and_the_worker_but_not_both(tmp_path):
     with lab(tmp_path, keyed, key_env=KEY) as it:
-        it.environment["OUTLAY_AGENT_IDLE_S"] = "60"
         it.environment[KEY] = "the-key"
         it.start("slow", "until told", "--role", "scout")
         it.environment[KEY] = None
@@ -53,18 +51,18 @@ def test_keys_outlive_the_keeper_and_the_worker_but_not_both(tmp_path):
         turns = it.status("slow")["turns"]
         until(lambda: it.status("slow")["turns"] > turns)
         it.agent("send", "slow", "enough")
-        assert it.agent("wait", "slow", "--timeout", "60")["agents"][0]["status"] == "done"
+        assert it.agent("wait", "slow", "--timeout", "300")["agents"][0]["status"] == "done"
         assert it.agent("result", "slow")["result"]["answer"] == "the"
 
         it.kill("keeper", "worker")
         assert it.agent("resume", "slow", "and again")["agent"]["resumed"] == 1
-        waited = it.agent("wait", "slow", "--timeout", "60", code=5)
+        waited = it.agent("wait", "slow", "--timeout", "300", code=5)
         assert waited["wait"] == "question" and waited["agents"][0]["status"] == "waiting"
         assert waited["agents"][0]["question"].startswith(f"no key in {KEY}; run any `outlay agent` command")
         assert "no key" in it.agent("result", "slow", code=5)["result"]["reason"]
         it.environment[KEY] = "another-key"
         it.agent("status")
-        assert it.agent("wait", "slow", "--timeout", "60")["agents"][0]["status"] == "done"
+        assert it.agent("wait", "slow", "--timeout", "300")["agents"][0]["status"] == "done"
         assert it.agent("result", "slow")["result"]["answer"] == "another"
         assert it.is_whole()
 
@@ -97,7 +95,6 @@ def test_what_a_crash_cut_off_in_the_memory_of_keys_is_left_out():
 
 def test_what_is_no_message_does_not_disturb_the_worker(tmp_path):
     with lab(tmp_path, keyed, key_env=KEY) as it:
-        it.environment["OUTLAY_AGENT_IDLE_S"] = "60"
         it.environment[KEY] = "the-key"
         it.start("one", "x", "--role", "scout")
         it.agent("wait", "one")

@@ -34,7 +34,7 @@ def test_an_agent_goes_on_after_a_kill_as_if_nothing_had_been(tmp_path, whom):
         for before in (1, 3):
             until(lambda before=before: turns_of(it, "lines") >= before)
             it.kill(*whom)
-        waited = it.agent("wait", "lines", "--timeout", "60")
+        waited = it.agent("wait", "lines", "--timeout", "300")
         assert waited["agents"][0]["status"] == "done", waited
         it.agent("deliver", "lines")
         assert (it.folder / "lines.txt").read_text().split() == ["0", "1", "2", "3", "4"]
@@ -49,7 +49,7 @@ def test_agents_in_parallel_and_in_the_queue_outlive_their_worker(tmp_path):
             it.start(f"a{number}", "[[turns=2 tool=glob pattern=* delay_s=0.3]] x", "--role", "scout")
         until(lambda: any(agent["turns"] for agent in it.agent("status")["agents"]))
         it.kill(*WORKER)
-        waited = it.agent("wait", "a0", "a1", "a2", "a3", "--timeout", "60")
+        waited = it.agent("wait", "a0", "a1", "a2", "a3", "--timeout", "300")
         assert waited["wait"] == "all" and {agent["status"] for agent in waited["agents"]} == {"done"}
         assert all(agent["turns"] == 3 for agent in waited["agents"])
 
@@ -70,11 +70,11 @@ def test_what_was_sent_or_resumed_or_cancelled_before_a_kill_holds_after_it(tmp_
         with it.ledger() as ledger:
             ledger.write(lambda t: t.conn.execute("UPDATE runs SET wanted = 'cancel' WHERE name = 'ended'"))
         os.kill(worker, signal.SIGKILL)
-        waited = it.agent("wait", "told", "ended", "--timeout", "60", code=4)
+        waited = it.agent("wait", "told", "ended", "--timeout", "300", code=4)
         assert {agent["name"]: agent["status"] for agent in waited["agents"]} == {"told": "done", "ended": "cancelled"}
         it.agent("resume", "told", "and once more: enough")
         it.kill(*BOTH)
-        assert it.agent("wait", "told", "--timeout", "60")["agents"][0]["resumed"] == 1
+        assert it.agent("wait", "told", "--timeout", "300")["agents"][0]["resumed"] == 1
         assert len(it.agent("search", "told", "enough", "--kind", "instructions")["matches"]) == 2
 
 
@@ -93,11 +93,11 @@ def test_a_question_and_children_outlive_a_kill(tmp_path):
         it.start("lead", "find it", "--role", "worker", "--subagents")
         until(lambda: it.status("lead")["children"])
         it.kill(*WORKER)
-        assert it.agent("wait", "lead", "--timeout", "60", code=5)["wait"] == "question"
+        assert it.agent("wait", "lead", "--timeout", "300", code=5)["wait"] == "question"
         it.kill(*BOTH)
-        assert it.status("lead")["question"] == "is that enough?"
+        until(lambda: it.status("lead")["question"] == "is that enough?")
         it.agent("send", "lead", "yes")
-        (agent,) = it.agent("wait", "lead", "--timeout", "60")["agents"]
+        (agent,) = it.agent("wait", "lead", "--timeout", "300")["agents"]
         assert agent["status"] == "done" and agent["children"][0]["status"] == "done"
         found = it.agent("search", "lead", "^yes$", "--kind", "tool_result")["matches"]
         assert len(found) == 1
@@ -105,7 +105,8 @@ def test_a_question_and_children_outlive_a_kill(tmp_path):
 
 def test_status_tells_the_truth_while_nobody_works(tmp_path):
     with lab(tmp_path, Worker("Done.")) as it:
-        it.start("slow", "[[tool=glob pattern=* delay_s=60]] x", "--role", "scout")
+        it.environment["OUTLAY_AGENT_IDLE_S"] = "1"
+        it.start("slow", "[[tool=glob pattern=* delay_s=600]] x", "--role", "scout")
         until(lambda: it.status("slow")["status"] == "running")
         (worker,) = it.processes()["worker"]
         it.kill(*BOTH)
@@ -117,8 +118,7 @@ def test_status_tells_the_truth_while_nobody_works(tmp_path):
 
 def test_keeper_and_worker_start_each_other_again(tmp_path):
     with lab(tmp_path, Worker("Done.")) as it:
-        it.environment["OUTLAY_AGENT_IDLE_S"] = "60"
-        it.start("slow", "[[tool=glob pattern=* delay_s=60]] x", "--role", "scout")
+        it.start("slow", "[[tool=glob pattern=* delay_s=600]] x", "--role", "scout")
         until(lambda: it.status("slow")["status"] == "running")
         (keeper,) = until(lambda: it.processes()["keeper"])
         (worker,) = it.processes()["worker"]

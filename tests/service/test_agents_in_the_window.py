@@ -39,6 +39,6 @@ def test_a_question_is_answered_and_new_work_given_in_the_window(tmp_path: Path)
         environment = {name: value for name, value in it.environment.items() if value is not None}
         with window(it.home, environment) as told:
             asyncio.run(_steer(told["link"], it))
-        it.agent("wait", "asker", "--timeout", "60")
+        it.agent("wait", "asker", "--timeout", "300")
         assert it.status("asker")["resumed"] == 1
         assert it.is_whole()

@@ -18,7 +18,7 @@ from pinned_programs import needs_npm, program
 from project import until
 
 pytestmark = [pytest.mark.slow, needs_npm]
-SECONDS = "240"
+SECONDS = "400"
 """Longest wait for a program to get on."""
 
 
@@ -92,10 +92,10 @@ def test_claude_code_is_told_something_cut_by_kill_9_resumed_and_its_work_is_del
 
     with claude(tmp_path, said) as it:
         it.start("hand", "write", "--role", "worker")
-        until(lambda: it.status("hand")["turns"] > 1, 120)
+        until(lambda: it.status("hand")["turns"] > 1, 300)
         turns = it.status("hand")["turns"]
         it.kill("keeper", "worker")
-        until(lambda: it.status("hand")["turns"] > turns, 120)
+        until(lambda: it.status("hand")["turns"] > turns, 300)
         it.agent("send", "hand", "THAT IS ENOUGH")
         agent = waited(it, "hand")
         assert (agent["status"], agent["changed_files"]) == ("done", 1)
@@ -111,8 +111,8 @@ def test_claude_code_is_told_something_cut_by_kill_9_resumed_and_its_work_is_del
 def test_claude_code_is_cancelled_and_leaves_no_process(tmp_path: Path) -> None:
     with claude(tmp_path, lambda call: Answer("", (bash("sleep 300"),))) as it:
         it.start("long", "sleep", "--role", "worker")
-        until(lambda: it.status("long")["doing"] == "Bash", 120)
-        assert left_over(it)
+        until(lambda: it.status("long")["doing"] == "Bash", 300)
+        until(lambda: left_over(it))
         assert it.agent("cancel", "long")["agents"][0]["status"] == "cancelled"
         assert it.agent("result", "long", code=4)["result"]["reason"] == "cancelled"
         it.kill("keeper", "worker")
@@ -129,7 +129,7 @@ def test_codex_reads_the_folder_as_it_is_after_its_worker_was_killed(tmp_path: P
     with driven(tmp_path, said, "codex", "codex:gpt-5.2-codex", "openai") as it:
         it.start("eye", "what does hello.txt say?", "--role", "tester", "--limit", "turns=20")
         it.start("seer", "what does hello.txt say?", "--role", "reviewer", "--limit", "turns=20")
-        until(lambda: it.status("seer")["turns"], 120)
+        until(lambda: it.status("seer")["turns"], 300)
         it.kill("worker")
         for name in ("eye", "seer"):
             agent = waited(it, name)

@@ -54,10 +54,10 @@ def test_tools_resources_and_progress_reach_whoever_has_the_token_and_nobody_els
 
         headers = {"authorization": f"Bearer {TOKEN}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=120) as http,
+            httpx2.AsyncClient(headers=headers, timeout=300) as http,
             Client(streamable_http_client(url, http_client=http)) as client,
         ):
-            asked = {"prompt": "[[turns=2 tool=glob pattern=*]] x", "timeout_s": 60}
+            asked = {"prompt": "[[turns=2 tool=glob pattern=*]] x", "timeout_s": 300}
             done = await client.call_tool("ask", asked, progress_callback=progress)
             result = await client.read_resource("outlay://agents/scout-1/result")
             agents = await client.read_resource("outlay://agents")
@@ -71,7 +71,7 @@ def test_tools_resources_and_progress_reach_whoever_has_the_token_and_nobody_els
         assert agent["name"] == "scout-1" and agent["turns"] == 3
         for headers in ({}, {"authorization": "Bearer wrong"}):
             with pytest.raises(urllib.error.HTTPError) as refused:
-                urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=60)
+                urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=120)
             assert refused.value.code == 401 and "OUTLAY_MCP_TOKEN" in refused.value.read().decode()
         port = url.rpartition(":")[2].partition("/")[0]
         taken = it.run("mcp", "--http", "--port", port)
@@ -84,5 +84,5 @@ def test_a_server_without_a_token_of_its_own_makes_one_and_says_it(tmp_path):
         assert len(token) >= 24 and token in said
         asked = urllib.request.Request(url, b"{}", {"authorization": f"Bearer {token}"})
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(asked, timeout=60)
+            urllib.request.urlopen(asked, timeout=120)
         assert refused.value.code != 401  # it is let in, and talks nonsense

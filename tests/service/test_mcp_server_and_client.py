@@ -37,9 +37,9 @@ def test_mcp_tools_start_wait_and_read_agents_and_report_progress(tmp_path):
             started = json.loads(
                 (await call("start", prompt="[[turns=2 tool=glob pattern=*]] x", role="scout", name="a"))[1]
             )
-            waited = json.loads((await call("wait", names=["a"], timeout_s=60))[1])
+            waited = json.loads((await call("wait", names=["a"], timeout_s=300))[1])
             told = json.loads((await call("result", name="a"))[1])
-            asked = json.loads((await call("ask", prompt="and?", timeout_s=60))[1])
+            asked = json.loads((await call("ask", prompt="and?", timeout_s=300))[1])
             wrong = await call("result", name="b")
             resource = await client.read_resource("outlay://agents/a/result")
             return tools, started, waited, told, asked, wrong, resource.contents[0].text, heard
@@ -59,7 +59,7 @@ def test_the_client_is_typed_asynchronous_and_lazily_imported(tmp_path, monkeypa
     async def work(it):
         async with outlay.Client(it.folder) as client:
             await client.start("where?", role="scout", name="one")
-            waited = await client.wait(["one"], timeout_s=60)
+            waited = await client.wait(["one"], timeout_s=300)
             assert waited.wait == "all" and waited.agents[0].cost_pico
             assert (await client.result("one")).answer == "Here."
             with pytest.raises(ServiceError) as wrong:

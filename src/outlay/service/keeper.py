@@ -20,11 +20,11 @@ from pathlib import Path
 from outlay import home
 from outlay.service.errors import ServiceError
 
-STARTS_S = 30.0
+STARTS_S = 60.0
 """Longest wait for a worker to appear."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
-_TRIES, _TRY_S = 5, 0.02
+_TRIES, _TRY_S = 100, 0.02
 SETTLED_S = 30.0
 """A worker that lived so long did not fall at its beginning."""
 
