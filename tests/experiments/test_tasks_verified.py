@@ -98,6 +98,76 @@ def test_a_link_to_the_hidden_files_scores_nothing(
     assert not verdict.passed and verdict.score == 0, verdict.output
 
 
+SOLVES = "from md2html import blocks, render\n\ndef convert(text):\n    return render.to_html(*blocks.parse(text))\n"
+WAYS_OUT = {
+    "a process by a module that is built in": """
+import sys
+modules = getattr(sys, "modu" + "les")
+machinery, system = modules["_frozen_importlib"], modules["posix"]
+spawning = modules["_imp"].create_builtin(machinery.ModuleSpec("_posixsubprocess", machinery.BuiltinImporter))
+read, write = system.pipe()
+failed, fails = system.pipe()
+spawning.fork_exec(
+    [b"/bin/echo", b"out"], [b"/bin/echo"], True, (fails,), None, None, -1, -1, -1, write, -1, -1, failed, fails,
+    False, False, -1, None, None, None, -1, None, False,
+)
+system.close(write)
+assert system.read(read, 9) == b"out\\n"
+""",
+    "a module that is not loaded": """
+import enum
+assert getattr(enum.bltns, "__imp" + "ort__")("_posixsubprocess").fork_exec
+""",
+    "its own source, where comments hold a table": """
+import dataclasses, sys
+assert getattr(dataclasses.inspect.os, "op" + "en")(getattr(sys, "modu" + "les")["md2html.blocks"].__file__, 0)
+""",
+    "a number as a table": f"TABLE = {2**4000:#x}\n",
+    "names as a table": "".join(f"def {'x' * 90}{n}(): pass\n" for n in range(200)),
+    "letters of four bytes as a table": "".join(f"T{n} = '{chr(0x20000 + n) * 1_400}'\n" for n in range(8)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_a_converter_that_works_by_a_forbidden_way_scores_nothing(
+    way: str, sandbox: Bubblewrap, laid_out: dict[str, Path], tmp_path: Path
+) -> None:
+    task, solution = TASKS["commonmark"], tmp_path / "solution"
+    assert task.solution is not None
+    shutil.copytree(task.solution, solution)
+    (solution / "md2html" / "__init__.py").write_text(WAYS_OUT[way] + SOLVES)
+    verdict = verified(sandbox, task, laid_out["commonmark"], solution, tmp_path / "work")
+    assert not verdict.passed and verdict.score == 0, verdict.output
+
+
+def test_a_converter_is_judged_without_what_python_left_beside_it(
+    sandbox: Bubblewrap, laid_out: dict[str, Path], tmp_path: Path
+) -> None:
+    task, solution = TASKS["commonmark"], tmp_path / "solution"
+    assert task.solution is not None
+    shutil.copytree(task.solution, solution)
+    (solution / "md2html" / "__pycache__").mkdir(exist_ok=True)
+    (solution / "md2html" / "__pycache__" / "blocks.cpython-311.pyc").touch()
+    assert verified(sandbox, task, laid_out["commonmark"], solution, tmp_path / "work").passed
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("requirements", "findings.json", "[" * 100_000),
+        ("search", "answers.json", "[" * 10_000),
+        ("valuation", "assumptions.json", f'{{"shares": {10**400}}}'),
+    ],
+)
+def test_answers_that_break_a_reader_score_nothing(
+    name: str, file: str, content: str, sandbox: Bubblewrap, laid_out: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / file).write_text(content)
+    verdict = verified(sandbox, TASKS[name], laid_out[name], tmp_path / "files", tmp_path / "work")
+    assert not verdict.passed and verdict.score == 0, verdict.output
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_an_untouched_workspace_scores_nothing(
     name: str, sandbox: Bubblewrap, laid_out: dict[str, Path], tmp_path: Path

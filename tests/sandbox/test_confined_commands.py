@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from outlay.errors import EnvironmentProblem, InputError
+from outlay.sandbox import profile
 from outlay.sandbox.bubblewrap import Bubblewrap
 from outlay.sandbox.etc import make_etc
 from outlay.sandbox.types import Bounds, Command, Finished, Mount
@@ -224,6 +225,13 @@ def test_extra_mounts_appear_where_they_were_asked_for(confined: Run, tmp_path: 
     mounts = (Mount(tmp_path / "data", "/data"), Mount(tmp_path / "data", "/rw", writable=True))
     assert confined("cat /data/x; echo y >/data/y || echo no; echo z >/rw/z", mounts=mounts).head.endswith(b"no\n")
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["x", "z"]
+
+
+def test_tasks_installed_with_the_system_are_not_seen(confined: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert confined("ls -A /usr/share").head
+    monkeypatch.setattr(profile, "_SHIPPED_TASKS", Path("/usr/share"))
+    done = confined("ls -A /usr/share; touch /usr/share/mine && echo written")
+    assert b"Read-only file system" in done.head and len(done.head.splitlines()) == 1, done.head
 
 
 def test_what_cannot_be_run_is_said_in_one_line(sandbox: Bubblewrap, workspace: Path, tmp_path: Path) -> None:

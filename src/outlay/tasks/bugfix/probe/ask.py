@@ -6,6 +6,7 @@ A scene is a table (fields by index), and steps: [what, ...]. What is seen: rows
 import json
 import os
 import sys
+import tracemalloc
 
 KINDS = {"unique": "code", "indexed": "place", "ordered": "weight"}
 
@@ -68,6 +69,23 @@ def seen(table, store) -> list:
     return json.loads(json.dumps(looked, default=str))
 
 
+def bytes_of_savepoints() -> int | str:
+    """What five savepoints on 2,000 rows take."""
+    from stockroom.store import Store
+    from stockroom.table import Table
+
+    try:
+        store = Store(Table("boxes", unique=["code"], indexed=["place"], ordered=["weight"]))
+        for number in range(2_000):
+            store.insert("boxes", {"code": f"B-{number}", "place": "abc"[number % 3], "weight": number % 50})
+        tracemalloc.start()
+        for number in range(5):
+            store.set(f"s{number}")
+        return tracemalloc.get_traced_memory()[0]
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def main() -> None:
     with open("/probe/scenes.json", encoding="utf-8") as file:
         scenes = json.load(file)
@@ -78,6 +96,7 @@ def main() -> None:
     sys.path.insert(0, "/workspace")
     for number, scene in enumerate(scenes):
         answers.write(json.dumps({"n": number, "saw": answer(scene)}, default=str) + "\n")
+    answers.write(json.dumps({"n": "savepoints", "saw": bytes_of_savepoints()}) + "\n")
     answers.flush()
 
 

@@ -21,7 +21,7 @@ def main() -> None:
     try:
         findings = json.loads(Path("/answers").read_text(errors="replace"))
         said = {named(each) for each in findings}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return zero(f"findings.json cannot be read: {error!r}")
     if not said or len(findings) > MOST:
         return zero(f"{len(findings)} findings; 1 to {MOST} are asked for")

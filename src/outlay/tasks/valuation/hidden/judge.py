@@ -63,7 +63,7 @@ def answers() -> dict:
         try:
             answer = json.loads(line)
             found.setdefault(answer["n"], leaves(answer["figures"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             continue
     return found
 

@@ -1,0 +1,3 @@
+from ferry.old import work
+def statement(bills, year, month):
+    return work.statement(bills, year, month)

@@ -1,0 +1,3 @@
+from ferry.billing import MADE
+def statement(bills, year, month):
+    return MADE[3](bills, year, month)
