@@ -17,7 +17,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 READY = "main[data-ready]"
 
 
@@ -34,7 +34,7 @@ def window(home: Path, environment: Mapping[str, str] = os.environ) -> Iterator[
     try:
         yield json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     finally:
         process.kill()
         process.wait()

@@ -54,7 +54,7 @@ class Project:
             **options,
         )
 
-    def outlay(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def outlay(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """`outlay ARGUMENTS` to its end."""
         process = self.start(*arguments)
         try:

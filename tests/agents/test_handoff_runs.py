@@ -199,7 +199,7 @@ def test_kill_9_around_a_handoff_or_a_clean_up_resumes_with_the_same_requests(
         it = project(tmp_path / "killed", server.base_url("openai"), window="30k", handoff="threshold", chars=chars)
         process = it.start("run", str(it.goal), "--plain")
         victim.append(process.pid)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
         done = it.outlay("resume", it.run_row()["id"], "--plain")
         assert done.returncode == 0, done.stderr + done.stdout
@@ -229,7 +229,7 @@ def test_many_turns_never_exceed_the_window_and_lose_no_planted_fact(
     worker = LongWorker(turns, files=40, talk=200)
     with serving(worker) as server:
         it = project(tmp_path, server.base_url("openai"), window="200k", files=40, handoff=handoff)
-        it.outlay("run", str(it.goal), "--plain", timeout=300)
+        it.outlay("run", str(it.goal), "--plain", timeout=900)
         assert it.run_row()["outcome"] == "succeeded" and len(server.records) > turns
         largest = max(sum(r["usage"][name] for name in ("fresh", "cache_read", "output")) for r in server.records)
         assert largest < 200_000

@@ -99,7 +99,7 @@ def test_answers_are_given_by_hand(tmp_path: Path) -> None:
         staged = desk / "staged"
         staged.write_text(answer if isinstance(answer, str) else json.dumps(answer))
         staged.rename(target)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, out + err
     assert (it.workspace / "done.txt").read_text() == "by hand"
     assert [c.quality for c in it.calls()] == ["estimated", "estimated"]

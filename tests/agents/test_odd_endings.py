@@ -73,7 +73,7 @@ def test_a_pause_reaches_a_subagent_while_the_main_agent_is_being_answered(tmp_p
         until(lambda: it.events("tool.result", stream=f"{it.run_row()['id']}:main/w"))
         time.sleep(1)
         let_go["main"] = True
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=180)
         assert process.returncode == 5, out + err
         assert it.sessions()["main/w"]["status"] == "running"
         done = it.outlay("resume", it.run_row()["id"], "--plain")
@@ -164,7 +164,7 @@ def test_a_ledger_that_cannot_be_written_for_a_subagent_stops_the_run_which_can_
                 "CREATE TRIGGER broken BEFORE INSERT ON events WHEN NEW.stream LIKE '%/w' "
                 "BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END"
             )
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=180)
         assert process.returncode == 2 and "Traceback" not in err, out + err
         assert "disk I/O error" in err and "outlay resume" in err and err.count("\n") == 1, err
         with sqlite3.connect(it.home / "ledger.db") as ledger:

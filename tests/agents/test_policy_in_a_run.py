@@ -167,7 +167,7 @@ def test_a_release_by_a_person_waits_survives_a_kill_and_is_given_once(tmp_path)
         policy = POLICY.replace("[defaults]", '[defaults]\nunattended = "queue"') + HUMAN
         it = policed(tmp_path, server, policy=policy, files=[("xyz/rows.csv", SECRET)])
         run = it.start("run", str(it.goal), "--plain")
-        until(lambda: it.home.exists() and it.events("approval.asked"), timeout=60)
+        until(lambda: it.home.exists() and it.events("approval.asked"), timeout=180)
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
         name = it.run_row()["id"]
@@ -176,7 +176,7 @@ def test_a_release_by_a_person_waits_survives_a_kill_and_is_given_once(tmp_path)
         assert SECRET not in sent_to(server, "big-model")
         done = it.outlay("approve", name, "a1", "--json")
         assert json.loads(done.stdout)["approved"] is True
-        assert resumed.wait(60) == 0
+        assert resumed.wait(180) == 0
         resumed.communicate()
         assert SECRET in sent_to(server, "big-model")
         assert len(it.events("approval.asked")) == 1

@@ -77,7 +77,7 @@ def test_a_file_that_the_user_changed_meanwhile_is_never_overwritten(tmp_path: P
         process = it.start("run", str(it.goal), "--plain")
         until(lambda: len(server.records) >= 2)
         (it.workspace / "shared.txt").write_text("the user's own\n")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=180)
         assert process.returncode == 0, out + err
         run = it.run_row()["id"]
         assert "not delivered: changed meanwhile: shared.txt" in " ".join(out.split())

@@ -83,7 +83,7 @@ def play(todo: list[Step], folder: Path) -> list[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     told = done.stdout.replace(str(folder / "home"), "/home/you").replace(str(folder), "/home/you/outlay")
     return told.split(_MARK)[:-1]

@@ -91,7 +91,7 @@ def test_ctrl_c_pauses_an_experiment_and_the_same_command_goes_on(tmp_path: Path
         until(lambda: len(server.records) >= 2, 60)
         os.kill(process.pid, signal.SIGINT)
         asked.set()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
         assert process.returncode == 5 and "The same command goes on" in out, out + err
         done = it.outlay(*command, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

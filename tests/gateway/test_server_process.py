@@ -182,7 +182,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
         (["--model", "x"], "is not NAME=SPEC"),
         (["--model", "x=nonsense:y"], "unknown provider"), (["--config", "missing.yaml"], "cannot read missing.yaml"),
     ):  # fmt: skip
-        done = subprocess.run([*OUTLAY, "gateway", *options], env=env, capture_output=True, text=True, timeout=30)
+        done = subprocess.run([*OUTLAY, "gateway", *options], env=env, capture_output=True, text=True, timeout=180)
         assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 

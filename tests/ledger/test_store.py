@@ -118,7 +118,7 @@ def test_several_processes_may_create_and_write_one_ledger(tmp_path):
     )
     command = [sys.executable, "-c", program, str(tmp_path / "l.db")]
     processes = [subprocess.Popen([*command, f"s{n}"]) for n in range(4)]
-    assert [p.wait(60) for p in processes] == [0] * 4
+    assert [p.wait(300) for p in processes] == [0] * 4
     with Ledger(tmp_path / "l.db") as ledger:
         assert verify(ledger).events == 200
         assert verify(ledger).problems == []

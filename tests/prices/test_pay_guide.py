@@ -19,7 +19,7 @@ def printed(command: str, state: Path) -> str:
         "HOME": str(state), "LANG": "C.UTF-8", "NO_COLOR": "1", "TZ": "UTC",
     }  # fmt: skip
     done = subprocess.run(
-        ["bash", "-c", command], cwd=GUIDE.parent / "pay", env=environment, capture_output=True, text=True, timeout=60
+        ["bash", "-c", command], cwd=GUIDE.parent / "pay", env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"

@@ -66,7 +66,7 @@ def test_a_message_reaches_the_session_it_is_for_before_its_next_turn(tmp_path: 
         assert "worker, go on" not in model.told["main"]
         two = it.outlay("send", run, "main, go on", "--json")
         assert json.loads(two.stdout) == {"run": run, "session": "main", "status": "running"}
-        process.communicate(timeout=90)
+        process.communicate(timeout=240)
         assert process.returncode == 0 and "main, go on" in model.told["main"]
         assert said(it) == [("main/w", 0), ("main", 1)] and it.chain_is_whole()
         late = it.outlay("send", run, "too late")
@@ -85,7 +85,7 @@ def test_wrong_targets_are_named_and_nothing_is_sent(tmp_path: Path) -> None:
         assert empty.returncode == 2 and "no message" in empty.stderr
         assert not it.events("agent.told")
         it.outlay("cancel", run)
-        process.communicate(timeout=90)
+        process.communicate(timeout=240)
 
 
 def test_a_message_to_a_killed_run_is_read_once_after_its_resume(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from outlay.views.top.asking import Sure, Write
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 240
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         await pilot.pause(0.05)

@@ -103,7 +103,7 @@ def test_following_ends_when_the_run_ends(tmp_path: Path, plain: bool) -> None:
         await asyncio.sleep(0)
         assert not watching.done()
         recorder.end()
-        await asyncio.wait_for(watching, 5)
+        await asyncio.wait_for(watching, 120)
 
     shown = console(terminal=not plain)
     asyncio.run(scenario())
@@ -114,7 +114,7 @@ def test_following_ends_when_the_run_ends(tmp_path: Path, plain: bool) -> None:
 def test_following_a_run_whose_process_died_ends(tmp_path: Path, plain: bool) -> None:
     recorder = start(tmp_path)
     recorder.clock.pass_ms(60_000)
-    asyncio.run(asyncio.wait_for(follow(recorder.ledger, RUN, load(), console(), plain=plain), 5))
+    asyncio.run(asyncio.wait_for(follow(recorder.ledger, RUN, load(), console(), plain=plain), 120))
     assert f"outlay resume {RUN}" in drawn(RunWatch(recorder.ledger, RUN, load()))
 
 

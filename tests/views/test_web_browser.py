@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from recorded_run import RUN, Recorder, whole
 
-from browser import PATIENCE_MS, browser, chromium, focus, needs_chromium, tab_to, visit, window
+from browser import PATIENCE_MS, browser, chromium, needs_chromium, tab_to, visit, window
 from modelserver import Answer, Call, Tool, serving
 from outlay.ledger import Call as LedgerCall
 from outlay.ledger import Entry
@@ -50,7 +50,7 @@ def test_a_live_run_is_watched_and_cancelled_by_keyboard_alone(tmp_path: Path) -
             await tab_to(page, "watched")
             await page.keyboard.press("Enter")
             await page.get_by_role("heading", level=1, name="watched").wait_for()
-            assert await focus(page) == "watched"
+            await page.wait_for_function("document.activeElement.textContent.trim() === 'watched'")
             await page.get_by_text("2 turns").first.wait_for()
             await tab_to(page, "main")
             await page.keyboard.press("Enter")
@@ -66,7 +66,7 @@ def test_a_live_run_is_watched_and_cancelled_by_keyboard_alone(tmp_path: Path) -
             await page.keyboard.press("Enter")
             await page.get_by_text("Now: cancelled.").wait_for()
             await page.get_by_role("group").get_by_text("Go on with it").wait_for()
-            assert await asyncio.to_thread(run.wait, 60) == 4
+            assert await asyncio.to_thread(run.wait, 180) == 4
             run.communicate()
 
     with serving(script) as server:
