@@ -59,6 +59,75 @@ git -c user.name=a -c user.email=a@b commit -q --allow-empty -m works && git log
     assert not (tmp_path / ".git" / "config.worktree").exists()
 
 
+_EVIL = r"""printf '[core]\n\trepositoryformatversion = 0\n\tfsmonitor = "touch PROOF; false"\n'"""
+_PLANTS = {
+    "another common folder": ("", f"cp -r .git evil; {_EVIL} >evil/config; echo ../evil >.git/commondir", "."),
+    "a repository where there was none": ("rm -rf .git", f"git init -q .; {_EVIL} >.git/config", "."),
+    "a nested repository": ("mkdir deep", f"cd deep; git init -q .; {_EVIL} >.git/config", "deep"),
+    "a folder that looks like a bare one": (
+        "mkdir deep",
+        f"cd deep; git init -q --bare .; ({_EVIL}; printf '\\tworktree = .\\n') >config",
+        "deep",
+    ),
+    "the configuration of a submodule": (
+        "git init -q sub; git -C sub -c user.name=a -c user.email=a@b commit -q --allow-empty -m a; "
+        "git -c protocol.file.allow=always submodule --quiet add ./sub sub; git submodule absorbgitdirs",
+        f"{_EVIL} >.git/modules/sub/config",
+        ".",
+    ),
+    "the file that leads to a repository": (
+        "mv .git kept; echo gitdir: kept >.git",
+        f"cp -r kept evil; {_EVIL} >evil/config; echo gitdir: evil >.git",
+        ".",
+    ),
+    "a link to a repository, replaced": (
+        "mv .git kept; ln -s kept .git",
+        f"rm .git; git init -q .; {_EVIL} >.git/config",
+        ".",
+    ),
+    "settings behind a section's name": (
+        "rm -rf .git",
+        r"""git init -q .; echo '[core] fsmonitor = "touch PROOF; false"' >>.git/config""",
+        ".",
+    ),
+}
+"""Name -> (how the folder is made, what the command does, where the user stands when git is asked)."""
+
+
+@pytest.mark.parametrize("name", _PLANTS)
+def test_git_runs_nothing_that_a_command_has_planted(tmp_path: Path, name: str) -> None:
+    prepare, plant, stands = _PLANTS[name]
+    for confined in (False, True):
+        folder = tmp_path / ("inside" if confined else "outside")
+        proof = tmp_path / f"proof-{confined}"
+        folder.mkdir()
+        subprocess.run(["sh", "-ec", f"git init -q .; {prepare}"], cwd=folder, check=True)
+        script = plant.replace("PROOF", str(proof))
+        if confined:
+            outlay("sandbox", "exec", "--", "sh", "-c", script, cwd=folder)
+        else:
+            subprocess.run(["sh", "-ec", script], cwd=folder, check=True)
+        subprocess.run(["git", "status"], cwd=folder / stands, capture_output=True, check=False)
+        assert proof.exists() != confined
+
+
+def test_repositories_without_programs_in_them_stay(tmp_path: Path) -> None:
+    script = """git init -q one; cd one; git config user.name a; git config user.email a@b
+git commit -q --allow-empty -m first; git clone -q . ../two; git -C ../two worktree add -q ../three"""
+    answer = outlay("sandbox", "exec", "--", "sh", "-ec", script, cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert not list(tmp_path.rglob("*.set-aside-*"))
+
+
+def test_what_is_set_aside_is_said(tmp_path: Path) -> None:
+    script = "git init -q .; git config alias.st status; printf 'true' >.git/hooks/pre-commit"
+    answer = outlay("sandbox", "exec", "--", "sh", "-ec", script, cwd=tmp_path)
+    lines = answer.stderr.splitlines()
+    assert answer.returncode == 0 and len(lines) == 2
+    for line, path in zip(lines, (".git/config", ".git/hooks/pre-commit"), strict=True):
+        assert line.startswith(f"outlay: set aside, because git would run what it says: {path}.set-aside-")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -87,10 +87,12 @@ def execute(
     """Run COMMAND in the sandbox; its output and exit code are passed through.
 
     Inside, the system is read-only, the workspace is /workspace, the environment is empty, and there is no network but
-    the hosts named; hooks and configuration of a git repository, and .outlay, cannot be changed. Exit code 124:
+    the hosts named; hooks and configuration of git repositories, and .outlay, cannot be changed, and new ones that make
+    git run programs are set aside (renamed) at the end. Exit code 124:
     timeout; 2: bad input or no sandbox on this machine; 4: interrupted; else the command's own (127: no such program;
     128+n: ended by signal n).
     """
+    from outlay.sandbox.planted import Repositories
     from outlay.sandbox.types import Bounds, Command
 
     if (image is not None) != (backend in ("docker", "podman")):
@@ -107,15 +109,24 @@ def execute(
         workspace_files=2**62,
         output_bytes=2**62,
     )
+    folder = workspace.resolve()
+    repositories = None if read_only else Repositories(folder)
+    found = [] if repositories is None else repositories.protected
     wanted = Command(
         argv=argv,
-        workspace=workspace.resolve(),
+        workspace=folder,
         writable=not read_only,
-        protected=(*protect, *_of_the_project(workspace)),
+        protected=(*protect, *_of_the_project(workspace), *found),
         hosts=hosts,
         bounds=bounds,
     )
-    sys.exit(asyncio.run(_run(wanted, backend, image or "")))
+    try:
+        code = asyncio.run(_run(wanted, backend, image or ""))
+    finally:
+        for path in [] if repositories is None else repositories.set_aside():
+            shown = path.relative_to(folder)
+            click.echo(f"outlay: set aside, because git would run what it says: {shown}", err=True)
+    sys.exit(code)
 
 
 def _of_the_project(workspace: Path) -> list[str]:
