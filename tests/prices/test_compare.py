@@ -268,6 +268,19 @@ def test_the_second_opinion_is_read_from_a_file(tmp_path):
     ]
 
 
+def test_a_second_opinion_needs_nothing_but_outlay(tmp_path):
+    found = json.loads(run("prices", "check", "--provider", "mistral", "--json").output)
+    assert "litellm" in found["origin"] and found["rates"] > 50
+    assert ("mistral-large-latest", "output", 6_000_000, 1_500_000) in {
+        (d["model"], d["rate"], d["ours"], d["theirs"]) for d in found["differences"]
+    }
+    with pytest.raises(InputError, match="there are anthropic"):
+        run("prices", "check", "--provider", "nobody")
+    (tmp_path / "no-list.json").write_text('{"a": {"mode": ["chat"], "litellm_provider": {}}, "b": 3}')
+    with pytest.raises(InputError, match="no models in LiteLLM's format"):
+        run("prices", "check", "--with", tmp_path / "no-list.json")
+
+
 def a_run(home, book_id, outcome="succeeded"):
     """A ledger with one ended run of five calls."""
     home.mkdir(exist_ok=True)

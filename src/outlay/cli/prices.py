@@ -15,7 +15,7 @@ def command() -> None:
     \b
     outlay prices show claude-opus-5-5
     outlay prices show deepseek-v4-pro --at 2026-11-20T02:30
-    outlay prices check --with litellm.whl
+    outlay prices check --provider anthropic
     outlay prices diff shipped mine.toml --since 30d
     """
 
@@ -49,7 +49,11 @@ def show(model: str, provider: str, at: str | None, prices: tuple[Path, ...], as
 @click.option("--provider", default="", help="Only this provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def check(other: Path | None, provider: str, as_json: bool) -> None:
-    """Compare the book with LiteLLM's price list (read from a file, never fetched) and show where they differ."""
+    """Compare the book with LiteLLM's price list and show where they differ.
+
+    Nothing is fetched: the list is the file of --with, else that of an installed litellm, else the one that came with
+    Outlay.
+    """
     import msgspec
 
     from outlay.clock import Clock
@@ -57,9 +61,7 @@ def check(other: Path | None, provider: str, as_json: bool) -> None:
     from outlay.prices.book import load
     from outlay.views import prices as view
 
-    found = second.check(load(), second.locate(other), Clock().now_ms())
-    kept = [d for d in found.differences if not provider or d.provider == provider]
-    found = msgspec.structs.replace(found, differences=kept)
+    found = second.check(load(), second.second_list(other), Clock().now_ms(), provider)
     if as_json:
         _json(msgspec.to_builtins(found))
         return
@@ -67,6 +69,7 @@ def check(other: Path | None, provider: str, as_json: bool) -> None:
         _print(view.check_table(found))
         click.echo()
     click.echo(f"{found.models:,} models and {found.rates:,} rates in both lists, {len(found.differences):,} differ")
+    click.echo(f"second opinion: {found.origin}")
 
 
 @command.command("update")
