@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -46,7 +47,23 @@ def test_exact_names_are_rules(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1.2.3.4", "0x7f000001", "2130706433", "[::1]", "::1", "*.org", "a b", "", "a..b", "-a", "x:y", "a/b", "ü.de"],
+    [
+        "1.2.3.4",
+        "0x7f000001",
+        "2130706433",
+        "[::1]",
+        "::1",
+        "*.org",
+        "a b",
+        "",
+        "a..b",
+        "-a",
+        "x:y",
+        "x:²",
+        "x:999999",
+        "a/b",
+        "ü.de",
+    ],
 )
 def test_addresses_patterns_and_noise_are_no_rules(text: str) -> None:
     with pytest.raises(InputError):
@@ -64,6 +81,10 @@ def test_addresses_patterns_and_noise_are_no_rules(text: str) -> None:
         "GET / HTTP/1.1",
         "GET http://user@example.org/ HTTP/1.1",
         "GET http://example.org:99999/ HTTP/1.1",
+        "GET http://[::1/ HTTP/1.1",
+        "GET http://example.org/ HTTP/1.1\r\nA: b\nHost: evil.example",
+        "GET http://example.org/ HTTP/1.1\r\nA: b\rHost: evil.example",
+        "GET\t/\tHTTP/1.1\nHost:evil.example\n\n http://example.org/ HTTP/1.1",
         "nonsense",
     ],
 )
@@ -113,6 +134,59 @@ def test_the_proxy_dials_allowed_names_only_and_not_this_machine(server: int, lo
         finally:
             egress.close()
         assert not folder.exists()
+
+    asyncio.run(main())
+
+
+def _address_of_this_machine() -> str | None:
+    """One that is not loopback, where the machine has one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "::ffff:127.0.0.1", "own"])
+def test_a_name_that_leads_to_this_machine_or_to_credentials_is_not_dialled(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    resolved = _address_of_this_machine() or "127.0.0.1" if address == "own" else address
+
+    async def main() -> None:
+        async def resolve(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+            return [(0, 0, 0, "", (resolved, port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        egress = Egress(("rebound.example",))
+        await egress.start()
+        try:
+            answer = await _ask(egress, egress.forward.socket.parent, "CONNECT rebound.example:443 HTTP/1.1\r\n\r\n")
+        finally:
+            egress.close()
+        assert answer.startswith(b"HTTP/1.1 403 ") and egress.denied == ["rebound.example:443"]
+
+    asyncio.run(main())
+
+
+def test_a_command_cannot_use_up_the_descriptors_of_its_proxy(server: int) -> None:
+    async def main() -> None:
+        egress = Egress((f"localhost:{server}",), allow_loopback=True)
+        await egress.start()
+        folder = egress.forward.socket.parent
+        idle = [await asyncio.open_unix_connection(folder / "proxy.sock") for _ in range(200)]
+        try:
+            assert [await reader.read() for reader, _ in idle[150:]] == [b""] * 50
+            for _, writer in idle:
+                writer.close()
+            while True:
+                answer = await _ask(egress, folder, f"GET http://localhost:{server}/ HTTP/1.1\r\n\r\n")
+                if b"page" in answer:
+                    break
+                await asyncio.sleep(0.01)
+        finally:
+            egress.close()
 
     asyncio.run(main())
 

@@ -28,13 +28,23 @@ _HEAD_S = 30.0
 _CHUNK_BYTES = 1 << 16
 _NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PORTS = (80, 443)
+_CONNECTIONS = 128
+"""Most at once; the descriptors are this process's, and the ledger needs some too."""
+_CREDENTIALS = ("100.100.100.200", "168.63.129.16", "fd00:ec2::254")
+"""Where clouds serve credentials outside of the link-local range."""
+_BREAKS = re.compile(rb"[\r\n\0]")
 
 
 def host_rule(text: str) -> tuple[str, tuple[int, ...]]:
     """An allowed host: a name, or `name:port`. Raises InputError for addresses, patterns and anything else."""
     name, colon, port = text.strip().lower().rstrip(".").partition(":")
     last = name.rpartition(".")[2]
-    if not _NAME.fullmatch(name) or last.isdigit() or last.startswith("0x") or (colon and not port.isdigit()):
+    if (
+        not _NAME.fullmatch(name)
+        or last.isdigit()
+        or last.startswith("0x")
+        or (colon and not re.fullmatch("[0-9]{1,5}", port))
+    ):
         raise InputError(f"not a host name: {text!r}; give exact names such as example.org or example.com:8443")
     return name, (int(port),) if port else _PORTS
 
@@ -87,6 +97,8 @@ class Egress:
         assert task is not None
         self._tasks.add(task)
         try:
+            if len(self._tasks) > _CONNECTIONS:
+                return
             with contextlib.suppress(OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
                 await self._serve(reader, writer)
         finally:
@@ -126,7 +138,7 @@ class Egress:
         except OSError as error:
             raise Refusal("502 Bad Gateway", f"cannot resolve {host}: {error}") from None
         addresses = [str(entry[4][0]) for entry in found]
-        usable = [address for address in addresses if self._allow_loopback or not _own_machine(address)]
+        usable = [address for address in addresses if self._allow_loopback or not _off_limits(address)]
         if not usable:
             self.denied.append(f"{host}:{port}")
             raise Refusal("403 Forbidden", f"{host} leads to this machine itself or to no host")
@@ -136,9 +148,9 @@ class Egress:
             raise Refusal("502 Bad Gateway", f"cannot reach {host}:{port}: {error.strerror}") from None
 
 
-def _own_machine(text: str) -> bool:
-    """Loopback, link-local (where clouds serve credentials), multicast and the like; a name that leads there was not
-    meant by whoever allowed it."""
+def _off_limits(text: str) -> bool:
+    """Loopback and any other address of this machine, link-local (where clouds serve credentials), multicast and the
+    like; a name that leads there was not meant by whoever allowed it."""
     address = ipaddress.ip_address(text.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     return (
@@ -147,7 +159,19 @@ def _own_machine(text: str) -> bool:
         or address.is_multicast
         or address.is_unspecified
         or (address.is_reserved and address.version == 4)
+        or str(address) in _CREDENTIALS
+        or _answers_itself(str(address), socket.AF_INET if address.version == 4 else socket.AF_INET6)
     )
+
+
+def _answers_itself(address: str, family: socket.AddressFamily) -> bool:
+    """Whether the kernel would send from the very address it sends to: it is one of this machine's. Sends nothing."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+            return bool(probe.getsockname()[0] == address)
+    except OSError:
+        return False
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -162,6 +186,8 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 def parse_head(head: bytes) -> tuple[str, int, bytes | None]:
     """Host, port and, for plain HTTP, the request's head as it goes on: one request per connection, with the Host that
     was allowed, so that nothing else rides on it. None for CONNECT. Raises Refusal."""
+    if any(_BREAKS.search(line) for line in head.split(b"\r\n")):
+        raise Refusal("400 Bad Request", "a line that others would read as two")
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -169,14 +195,14 @@ def parse_head(head: bytes) -> tuple[str, int, bytes | None]:
     method, target, _ = words
     if method == "CONNECT":
         name, _, port = target.rpartition(":")
-        return _plain_name(name), int(port) if port.isdigit() else 0, None
-    url = urlsplit(target)
-    if url.scheme != "http" or not url.hostname or url.username:
-        raise Refusal("400 Bad Request", "only http:// addresses and CONNECT are understood")
+        return _plain_name(name), int(port) if re.fullmatch("[0-9]{1,5}", port) else 0, None
     try:
+        url = urlsplit(target)
         port_number = url.port or 80
     except ValueError:
-        raise Refusal("400 Bad Request", "bad port") from None
+        raise Refusal("400 Bad Request", "not an address") from None
+    if url.scheme != "http" or not url.hostname or url.username:
+        raise Refusal("400 Bad Request", "only http:// addresses and CONNECT are understood")
     host = _plain_name(url.hostname)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     dropped = ("host", "connection", "proxy-connection", "proxy-authorization", "keep-alive", "upgrade")
