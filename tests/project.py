@@ -36,7 +36,7 @@ class Project:
         team = team or f"team:\n  roles:\n    - {{name: main, model: main, tools: {ALL_TOOLS}}}\n"
         self.goal.write_text(
             f"---\nmodels:\n  main:\n    spec: {self.model}\n    price: {PRICE}\n{team}"
-            f"checks:\n  - {{name: done, command: {json.dumps(check)}, timeout: 30s}}\n"
+            f"checks:\n  - {{name: done, command: {json.dumps(check)}, timeout: 300s}}\n"
             f"workspace: {{path: workspace}}\n{more}---\n{task}\n"
         )
 

@@ -118,7 +118,7 @@ def leaks(records: list[dict]) -> list[tuple[str, str]]:
     return found
 
 
-@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10_000), kill_after=st.integers(0, 12))
 def test_no_label_ever_reaches_a_model_that_is_not_cleared_for_it(seed: int, kill_after: int) -> None:
     with TemporaryDirectory() as folder, serving(hostile(seed), keep_bodies=True) as server:

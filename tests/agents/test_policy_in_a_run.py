@@ -69,7 +69,7 @@ def policed(tmp_path, server, *, policy=POLICY, more="", check="true", files=())
     (tmp_path / "policy.toml").write_text(policy.replace("URL", url))
     it.goal.write_text(
         f"---\nmodels:\n  big: openai-chat:big-model@{url}\n  local: openai-chat:local-model@{url}\n"
-        f"{TEAM}policy: policy.toml\nchecks:\n  - {{name: done, command: {json.dumps(check)}, timeout: 30s}}\n"
+        f"{TEAM}policy: policy.toml\nchecks:\n  - {{name: done, command: {json.dumps(check)}, timeout: 300s}}\n"
         f"workspace: {{path: workspace}}\n{more}---\nlead this\n"
     )
     for name, text in files:

@@ -38,7 +38,7 @@ class DrivenProject(Project):
         shape = "  shape: lead\n" if len(roles) > 1 else ""
         self.goal.write_text(
             f"---\nmodels:\n{lines}team:\n{shape}  roles:\n{team}"
-            f"checks:\n  - {{name: done, command: {json.dumps(check)}, timeout: 30s}}\n"
+            f"checks:\n  - {{name: done, command: {json.dumps(check)}, timeout: 300s}}\n"
             f"workspace: {{path: workspace}}\n{more}---\nMAKE IT\n"
         )
 
@@ -83,7 +83,7 @@ def with_project(
     return asyncio.run(main())
 
 
-async def until(true: Callable[[], Any], seconds: float = 120) -> Any:
+async def until(true: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait for a condition of the outside world."""
     async with asyncio.timeout(seconds):
         while not (value := true()):

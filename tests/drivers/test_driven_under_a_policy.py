@@ -116,7 +116,7 @@ def test_its_label_outlives_the_file_and_a_kill(tmp_path: Path) -> None:
                 return Answer("", tools=(bash("cat xyz/rows.csv; rm -r xyz"),))
             if killed and "report.txt" not in body:
                 return Answer("", tools=(bash("echo known > report.txt"),))
-            return Answer("It was removed.") if killed else Answer("slow " * 200, chunks=200, chunk_delay_s=0.2)
+            return Answer("It was removed.") if killed else Answer("slow " * 200, chunks=200, chunk_delay_s=2)
         if not killed:
             return Answer("", tools=(start,))
         if not waited:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +173,9 @@ def test_a_budget_that_is_reached_ends_it_within_one_call_and_a_cancelled_run_in
         nonlocal dawdle
         project.write({"main": spec(project, tool)}, [MAIN], check="test -f done.txt", more="limits: {turns: 3}\n")
         done = await project.run_here(code=3)
-        ended = time.time()
         assert "limit" in done.stdout
         assert len(project.server.records) == len(project.calls()) == 3
         assert project.calls_equal_the_servers()
-        last = max(event.at_ms for event in project.events("call.result"))
-        assert ended - last / 1000 < 60  # 5 s on a machine of its own
 
         dawdle = True
         run = project.start("run", str(project.goal), "--plain")

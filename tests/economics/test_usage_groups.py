@@ -223,7 +223,7 @@ def test_filters_leave_out_what_was_not_asked_for(ledger: Ledger, book: PriceBoo
         assert ask(ledger, book, question).total.calls == sum(map(keeps, everything))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(-400_000_000, 400_000_000) | st.integers(1_500_000_000_000, 1_900_000_000_000),
     st.sampled_from(

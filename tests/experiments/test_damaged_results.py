@@ -62,7 +62,7 @@ def damaged(draw):
     return data
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(damaged())
 def test_one_damaged_field_gives_a_report_or_an_error_for_people(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.json"

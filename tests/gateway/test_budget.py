@@ -106,7 +106,7 @@ def test_a_team_is_a_main_agent_with_all_its_subagents():
     asyncio.run(run())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     bound=st.integers(0, 50 * CENT),
     costs=st.lists(st.tuples(st.integers(0, 3 * CENT), st.integers(0, 5_000), st.floats(0, 1)), max_size=30),

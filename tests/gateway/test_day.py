@@ -117,7 +117,7 @@ def test_a_call_waits_for_what_another_process_may_free_and_gets_the_output_that
         await asyncio.sleep(0.1)
         assert not second.done()
         await first.failed(Fault("rate_limit", "later", status=429))
-        granted = (await asyncio.wait_for(second, 30)).grant
+        granted = (await asyncio.wait_for(second, 120)).grant
         assert 256 <= granted.max_output_tokens < 2_000
         assert granted.usd_pico <= bounds.usd_pico
         assert two.gateway.budget.run.reserved_pico == granted.usd_pico

@@ -85,7 +85,7 @@ def test_a_retry_is_held_against_the_policy_again(tmp_path, monkeypatch):
             while not it.server.records:
                 await asyncio.sleep(0.01)
             policed(it, ["health"])
-            status, words = await asyncio.wait_for(task, 30)
+            status, words = await asyncio.wait_for(task, 120)
             assert status == 403 and "health" in words
             assert len(it.server.records) == 1
 

@@ -44,7 +44,7 @@ async def start(config, env):
 def test_of_a_killed_gateway_no_call_is_unaccounted_for(tmp_path):
     async def go():
         def script(call):
-            return Answer("quick") if "quick" in call.task else Answer("word " * 200, chunks=200, chunk_delay_s=0.05)
+            return Answer("quick") if "quick" in call.task else Answer("word " * 200, chunks=200, chunk_delay_s=1)
 
         async with ModelServer(script) as server, aiohttp.ClientSession() as client:
             config, env = configured(tmp_path, server)

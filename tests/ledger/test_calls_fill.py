@@ -49,7 +49,7 @@ def written(path: Path, batches: list[list[tuple[Any, ...]]]) -> tuple[list[Any]
         )  # fmt: skip
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1 << 30), calls=st.sampled_from([1, 40, 700, 100_000]))
 def test_filling_an_empty_ledger_gives_what_merging_gives(
     tmp_path_factory: pytest.TempPathFactory, seed: int, calls: int

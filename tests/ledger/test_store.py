@@ -218,7 +218,7 @@ TAMPER = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kind=st.sampled_from(sorted(TAMPER)), seq=st.integers(1, 8), data=st.data())
 def test_every_kind_of_tampering_is_found(tmp_path_factory, kind, seq, data):
     path = tmp_path_factory.mktemp("tamper") / "l.db"

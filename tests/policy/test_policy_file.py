@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from flows import EXAMPLE, example, policies
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from outlay.errors import InputError
@@ -159,7 +159,6 @@ shapes = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(KEYS), shapes, max_size=6))
 def test_whatever_shape_a_file_has_its_faults_are_told_with_lines_that_exist(made: dict[str, object]) -> None:
     source = "\n".join(f"{text(key)} = {toml(value)}" for key, value in made.items())

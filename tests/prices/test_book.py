@@ -331,7 +331,7 @@ calls = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(calls, min_size=1, max_size=60))
 def test_many_calls_cost_what_they_cost_one_by_one(many):
     book = load().with_price("own", input="0.123456", output="7.654321", cache_write_5m=1)

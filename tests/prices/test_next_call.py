@@ -63,7 +63,7 @@ mixes = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.data(), times, st.one_of(subscriptions, credits, fleets, commitments, mixes),
     st.fractions(Fraction(1, 50), 50, max_denominator=1000),
@@ -95,7 +95,7 @@ def test_a_fleet_that_has_no_more_nodes_refuses_the_next_call():
         way.bill(trace, Fraction(2), everything(trace))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), times, st.integers(1, 10**9), st.integers(0, 10**14), anchors, st.integers(1, 1000))
 def test_waiting_is_paid_for_in_every_month_until_the_last_call_is_served(data, at, limit, fee, anchor, hours):
     fresh = data.draw(st.lists(st.integers(0, 10**5), min_size=len(at), max_size=len(at)))

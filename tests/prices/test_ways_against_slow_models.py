@@ -61,7 +61,7 @@ rules = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), times, st.lists(rules, min_size=1, max_size=3), st.booleans())
 def test_windows_admit_the_same_calls_as_one_by_one(data, at, chosen, wait):
     n = len(at)
@@ -80,7 +80,7 @@ def test_windows_admit_the_same_calls_as_one_by_one(data, at, chosen, wait):
     assert came.delayed == sum(delay > 0 for _, delay in want)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.data(), times, st.fractions(Fraction(1, 50), 50, max_denominator=1000), st.integers(1, 10**9),
     st.fractions(0, 3, max_denominator=10), st.integers(0, 10**14),
@@ -109,7 +109,7 @@ def test_a_subscription_bills_fees_and_what_is_beyond_exactly(data, at, scale, l
     assert bill.listed == sum(costs)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.data(), times, st.fractions(Fraction(1, 50), 50, max_denominator=1000), st.integers(0, 40),
     st.integers(1, 30), st.sampled_from([None, 1, 2]),
@@ -133,7 +133,7 @@ def test_a_message_card_bills_messages_and_no_tool_calls():
     assert way.bill(trace, Fraction(1), everything(trace)).billed == 2 * 7 * 4 * 10**10
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.data(), times, st.fractions(Fraction(1, 100), 100, max_denominator=100), st.integers(0, 600_000),
     st.integers(0, 4 * HOUR), st.sampled_from([1000, 60_000, HOUR]), st.booleans(),
@@ -162,7 +162,7 @@ def test_a_fleet_that_scales_to_zero_is_up_as_long_as_one_by_one(data, at, scale
     assert (bill.delayed, bill.delay_ms) == ((delayed, delay // 1000) if cold else (0, 0))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.fractions(0, 300, max_denominator=100), min_size=1, max_size=14), st.integers(1, 100),
     st.fractions(Fraction(1, 10), 1, max_denominator=20), st.fractions(0, 2, max_denominator=20), st.integers(0, 4),
@@ -173,7 +173,7 @@ def test_a_minimum_with_rollover_bills_like_the_slow_model(volumes, minimum, pri
     assert wasted >= 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 60), min_size=1, max_size=8),
     st.fractions(Fraction(1, 10), Fraction(9, 10), max_denominator=10), st.fractions(1, 2, max_denominator=5),

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlay.readers import claude, codex, gemini
 from outlay.readers.reading import CHUNK_BYTES, Result, Source
 
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=60)
 STAMP = "2026-01-05T08:00:{:02d}.{:03d}Z"
 
 

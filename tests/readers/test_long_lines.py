@@ -12,7 +12,7 @@ from outlay.readers.reading import CHUNK_BYTES, chunks
 LENGTHS = st.lists(st.integers(0, 40) | st.integers(CHUNK_BYTES - 3, 3 * CHUNK_BYTES), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(files=st.lists(st.tuples(LENGTHS, st.booleans()), min_size=1, max_size=3), small=st.booleans())
 def test_every_line_comes_once_and_whole_however_long_and_whatever_was_read_before(
     tmp_path_factory: object, files: list[tuple[list[int], bool]], small: bool

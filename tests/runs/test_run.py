@@ -145,7 +145,7 @@ def test_a_number_printed_is_held_against_its_threshold(tmp_path):
         it = project(tmp_path, server)
         it.write_goal()
         rule = 'pass: {at_least: 5, pattern: "score (\\\\d+)"}'
-        text = it.goal.read_text().replace('"test -f done.txt", timeout: 30s', f'"cat n.txt", {rule}')
+        text = it.goal.read_text().replace('"test -f done.txt", timeout: 300s', f'"cat n.txt", {rule}')
         it.goal.write_text(text)
         it.run()
         assert [e.head["value"] for e in it.events("check.finished")] == [3, 7]

@@ -1,7 +1,10 @@
 """kill -9 of worker, keeper or both at the worst moments: nothing is lost, nothing is paid twice, nothing hangs."""
 
+import contextlib
 import os
 import signal
+import sqlite3
+from pathlib import Path
 
 import pytest
 from agent_lab import AgentLab, lab
@@ -12,7 +15,7 @@ from project import until
 WORKER, BOTH = ("worker",), ("keeper", "worker")
 
 
-def steps(turns: int, delay_s: float = 0.15):
+def steps(turns: int, delay_s: float = 0.6):
     """A model that appends a line in each turn."""
 
     def script(call):
@@ -46,12 +49,25 @@ def test_an_agent_goes_on_after_a_kill_as_if_nothing_had_been(tmp_path, whom):
 def test_agents_in_parallel_and_in_the_queue_outlive_their_worker(tmp_path):
     with lab(tmp_path, Worker("Done."), concurrent=2) as it:
         for number in range(4):
-            it.start(f"a{number}", "[[turns=2 tool=glob pattern=* delay_s=0.3]] x", "--role", "scout")
+            it.start(f"a{number}", "[[turns=2 tool=glob pattern=* delay_s=1]] x", "--role", "scout")
         until(lambda: any(agent["turns"] for agent in it.agent("status")["agents"]))
         it.kill(*WORKER)
         waited = it.agent("wait", "a0", "a1", "a2", "a3", "--timeout", "300")
         assert waited["wait"] == "all" and {agent["status"] for agent in waited["agents"]} == {"done"}
         assert all(agent["turns"] == 3 for agent in waited["agents"])
+
+
+def halt_between_writes(pid: int, ledger: Path) -> None:
+    """Stop a process at a moment when it does not hold the ledger's lock."""
+    with contextlib.closing(sqlite3.connect(ledger, isolation_level=None, timeout=1)) as conn:
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                conn.execute("BEGIN IMMEDIATE")
+                conn.execute("ROLLBACK")
+                return
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
 
 
 def test_what_was_sent_or_resumed_or_cancelled_before_a_kill_holds_after_it(tmp_path):
@@ -65,7 +81,7 @@ def test_what_was_sent_or_resumed_or_cancelled_before_a_kill_holds_after_it(tmp_
         it.start("ended", "go", "--role", "scout")
         until(lambda: turns_of(it, "told") and turns_of(it, "ended"))
         worker = it.processes()["worker"][0]
-        os.kill(worker, signal.SIGSTOP)
+        halt_between_writes(worker, it.home / "ledger.db")
         it.agent("send", "told", "enough")
         with it.ledger() as ledger:
             ledger.write(lambda t: t.conn.execute("UPDATE runs SET wanted = 'cancel' WHERE name = 'ended'"))

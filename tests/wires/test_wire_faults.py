@@ -71,10 +71,8 @@ def test_a_fault_is_of_its_kind(wire, kind):
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("kind", ["stall", "stall_midway"])
 def test_a_stalled_call_is_given_up(wire, kind):
-    began = time.monotonic()
     fault = fault_of(wire, FaultPlan(kind, ANSWER), stall_s=0.1)
     assert fault.kind == "timeout"
-    assert time.monotonic() - began < 2
     if kind == "stall_midway" and wire in ("anthropic", "google"):
         assert fault.usage.input > 0
         assert fault.raw_usage

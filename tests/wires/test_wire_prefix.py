@@ -35,7 +35,7 @@ MESSAGES = st.one_of(
 
 @pytest.mark.parametrize("wire", WIRES)
 @given(shapes=st.lists(MESSAGES, max_size=8), tools=st.booleans(), system=TEXTS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_request_extends_the_one_before(wire, shapes, tools, system):
     own = codec(wire)
     messages: list[Message] = []
@@ -59,7 +59,7 @@ def test_every_request_extends_the_one_before(wire, shapes, tools, system):
 
 @pytest.mark.parametrize("wire", WIRES)
 @given(shapes=st.lists(MESSAGES, min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_limits_and_effort_may_change_from_call_to_call(wire, shapes):
     own = codec(wire)
     messages = [

@@ -39,7 +39,7 @@ def read(wire, chunks):
 
 @pytest.mark.parametrize("wire", WIRES)
 @given(cuts=st.lists(st.integers(0, 1 << 16), max_size=30), ends=st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_reply_is_the_same_however_its_stream_was_split(wire, cuts, ends):
     body = stream(wire)
     expected = read(wire, [body])
@@ -72,7 +72,7 @@ def test_a_stream_cut_anywhere_is_a_reply_or_a_fault_with_what_was_used(wire):
 
 @pytest.mark.parametrize("wire", WIRES)
 @given(st.binary(max_size=300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_garbage_raises_nothing_but_faults(wire, garbage):
     for body in (garbage, b"data: " + garbage + b"\n\n", b'data: {"type":' + garbage):
         with pytest.raises(Fault):
@@ -92,7 +92,7 @@ JSON = st.recursive(
 
 @pytest.mark.parametrize("wire", WIRES)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_answers_with_strange_values_in_any_place_raise_nothing_but_faults(wire, data):
     body = stream(wire)
     events = [event for event in body.split(b"\n\n") if event]

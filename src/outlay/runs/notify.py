@@ -102,6 +102,7 @@ def _service(target: Target) -> Any:
     made = apprise.Apprise.instantiate(target.url, suppress_exceptions=True)
     if made is None:
         raise InputError(f"notify: nothing can be sent to this {target.scheme}: address; see the list of apprise")
+    made.socket_connect_timeout = made.socket_read_timeout = SEND_S  # 4 s by default, too little for a busy machine
     return made
 
 
