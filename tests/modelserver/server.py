@@ -416,10 +416,10 @@ def serving(script: Script, **options: Any) -> Iterator[ModelServer]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
     thread.start()
     try:
-        if not started.wait(10):
+        if not started.wait(120):
             raise RuntimeError("the model server did not start")
         yield server
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(120)
         loop.close()

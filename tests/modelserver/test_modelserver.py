@@ -210,7 +210,7 @@ def test_as_a_process_it_prints_its_port_and_writes_the_log(tmp_path):
         assert status == 200
         assert answer["usage"]["completion_tokens"] == 5
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     (record,) = [json.loads(line) for line in log.read_text().splitlines()]
     assert record["usage"]["output"] == 5
     assert record["outcome"] == "whole"

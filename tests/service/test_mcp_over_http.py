@@ -35,7 +35,7 @@ def serving_mcp(it: AgentLab, **more: str) -> Iterator[tuple[str, str]]:
     finally:
         server.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(30)
+            server.wait(300)
         server.kill()
         server.wait()
         server.stderr.close()
