@@ -18,14 +18,14 @@ def test_a_cancelled_wait_neither_undoes_the_write_nor_stops_the_ledger(tmp_path
     async def work(ledger):
         epoch = await ledger.commit(begin)
         held = threading.Event()
-        first = asyncio.create_task(ledger.commit(lambda t: held.wait(10)))
+        first = asyncio.create_task(ledger.commit(lambda t: held.wait(120)))
         second = asyncio.create_task(ledger.commit(lambda t: t.append("r", "s", epoch, [Entry("x")])))
         await asyncio.sleep(0)
         first.cancel()
         second.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         held.set()
-        assert await asyncio.wait_for(ledger.commit(lambda t: t.append("r", "s", epoch, [Entry("y")])), 10) == [1]
+        assert await asyncio.wait_for(ledger.commit(lambda t: t.append("r", "s", epoch, [Entry("y")])), 120) == [1]
 
     with Ledger(tmp_path / "ledger.db") as ledger:
         asyncio.run(work(ledger))
@@ -35,7 +35,7 @@ def test_a_cancelled_wait_neither_undoes_the_write_nor_stops_the_ledger(tmp_path
 def test_a_cancelled_future_does_not_stop_the_ledger(tmp_path):
     with Ledger(tmp_path / "ledger.db") as ledger:
         held = threading.Event()
-        ledger.submit(lambda t: held.wait(10))
+        ledger.submit(lambda t: held.wait(120))
         assert ledger.submit(begin).cancel()
         held.set()
         assert ledger.write(begin) == 2
@@ -45,7 +45,7 @@ def test_steps_of_one_group_that_fail_leave_the_chain_whole(tmp_path):
     async def work(ledger):
         epoch = await ledger.commit(begin)
         held = threading.Event()
-        first = asyncio.create_task(ledger.commit(lambda t: held.wait(10)))
+        first = asyncio.create_task(ledger.commit(lambda t: held.wait(120)))
         await asyncio.sleep(0)
 
         def step(number):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from outlay.agents.rules import Rules
 from outlay.agents.session import Ending, Plan, Session
 from outlay.agents.sight import Sight
 from outlay.agents.skill import skill_list
+from outlay.agents.slots import Slots
 from outlay.agents.tool import Refused, Tool, decode
 from outlay.agents.toolbox import Offer, toolbox
 from outlay.agents.watch.acting import run_through
@@ -70,15 +70,14 @@ class Crew:
     """What ended a subagent that is no answer to its parent: a ledger that cannot be written, a defect of Outlay."""
     on_trouble: Callable[[], None] = lambda: None
     watch: Watch = field(init=False)
-    _slots: asyncio.Semaphore = field(init=False)
+    slots: Slots = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _holding: set[str] = field(default_factory=set)
     _connections: dict[str, Connection] = field(default_factory=dict)
     _seating: Seating | None = None
     _actions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(self.rules.concurrent)
+        self.slots = Slots(self.rules.concurrent)
         self.watch = Watch(self.rules.breakers)
         self.gateway.on_answer = self.watch.answered
 
@@ -285,7 +284,7 @@ class Crew:
 
     async def _work(self, session: Session) -> Ending:
         try:
-            async with self._on_duty(session):
+            async with self.slots.on_duty(session.name):
                 await self.set_status(session, "running")
                 async with asyncio.timeout(self.rules.session_wall_s):
                     ending = await run_through(session)
@@ -341,17 +340,6 @@ class Crew:
         if self.gateway.pausing.is_set():
             raise Paused("paused")
 
-    @asynccontextmanager
-    async def _on_duty(self, session: Session) -> AsyncIterator[None]:
-        """Hold one of the slots for subagents at work."""
-        await self._slots.acquire()
-        self._holding.add(session.name)
-        try:
-            yield
-        finally:
-            if session.name in self._holding:
-                self._leave(session)
-
     def walls(self, session: Session) -> Iterator[tuple[str, float, float]]:
         """Whose wall time is bounded, what is used of it, and the bound, in seconds."""
         now_s = self.clock.monotonic()
@@ -359,25 +347,6 @@ class Crew:
             yield "the run", now_s - self.wall[0], self.wall[1]
         if self.rules.session_wall_s is not None and session.began_s is not None:
             yield "this session", now_s - session.began_s, self.rules.session_wall_s
-
-    def on_slot(self, session: Session) -> bool:
-        """Whether a subagent is at work itself: it neither queues nor waits for others."""
-        return session.name in self._holding
-
-    def _leave(self, session: Session) -> None:
-        self._holding.remove(session.name)
-        self._slots.release()
-
-    @asynccontextmanager
-    async def off_duty(self, session: Session) -> AsyncIterator[None]:
-        """While a subagent waits for others it holds no slot; when its waiting is cut short it needs none again."""
-        holds = session.name in self._holding
-        if holds:
-            self._leave(session)
-        yield
-        if holds:
-            await self._slots.acquire()
-            self._holding.add(session.name)
 
     async def change(self, timeout_s: float | None) -> bool:
         """Wait until some session has ended or asks something; False on timeout. Raises Paused at a pause."""

@@ -76,7 +76,7 @@ async def _approval(guard: Guard, session: Session, call: str, name: str, conten
         await labels.write(Entry("approval.asked", head | {"sha256": approval.sha256}, content))
     crew.doing(session, f"waits for a person: outlay approve {crew.run} {approval.id}")
     await crew.set_status(session, "waiting")
-    async with crew.off_duty(session):
+    async with crew.slots.off_duty(session.name):
         while (said := decision(crew.ledger, crew.run, approval.id)) is None:
             await crew.change(POLL_S)
     await crew.set_status(session, "running")

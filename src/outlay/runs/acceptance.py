@@ -103,7 +103,7 @@ class Acceptance:
             session = await crew.open(name, role, model, main, task, commit)
         if session.ending is None and not crew.at_work(session):
             crew.launch(session)
-        async with crew.off_duty(main):
+        async with crew.slots.off_duty(main.name):
             while crew.at_work(session):
                 await crew.change(None)
         answer = session.history.answer.strip()

@@ -157,7 +157,7 @@ async def _gather(session: Session, arguments: Wait) -> Outcome:
         raise Refused("no subagent is at work; start some, or send one new instructions")
     deadline = None if arguments.timeout_s is None else crew.clock.monotonic() + arguments.timeout_s
     crew.doing(session, f"waiting for {', '.join(wanted)}")
-    async with crew.off_duty(session):
+    async with crew.slots.off_duty(session.name):
         while not _enough(session, wanted, arguments.any):
             left = None if deadline is None else deadline - crew.clock.monotonic()
             if left is not None and left <= 0:
@@ -312,7 +312,7 @@ async def _ask(session: Session, asked: tuple[ToolCall, Ask]) -> Outcome:
     session.question = asked[1].question
     await crew.set_status(session, "waiting")
     crew.stir()
-    async with crew.off_duty(session):
+    async with crew.slots.off_duty(session.name):
         while session.history.answered is None:
             await crew.change(None)
     answer, session.history.answered, session.question = session.history.answered, None, None

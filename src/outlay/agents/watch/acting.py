@@ -109,7 +109,7 @@ async def listen(crew: Crew) -> None:
         now_s = crew.clock.monotonic()
         for name, task in list(crew.tasks.items()):
             session = crew.sessions[name]
-            if session.cut is None and not task.done() and crew.on_slot(session):
+            if session.cut is None and not task.done() and crew.slots.held_by(session.name):
                 session.cut = crew.watch.silence(session.plan.id, now_s)
                 if session.cut is not None:
                     task.cancel()
