@@ -56,7 +56,8 @@ def test_agents_work_in_parallel_and_wait_takes_any_or_all(tmp_path):
         assert waited["wait"] == "any" and waited["pending"] == ["slow", "slower"]
         until(lambda: [it.status(name)["status"] for name in ("slow", "slower")] == ["running", "running"])
         assert len(it.agent("cancel", "--all")["agents"]) == 2
-        assert it.refused("wait") == "E_WAIT_NAME_REQUIRED"
+        waited = it.agent("wait")
+        assert (waited["wait"], waited["pending"], waited["agents"]) == ("all", [], []), "all have ended before"
 
 
 def test_no_more_agents_work_at_once_than_configured(tmp_path):
@@ -222,6 +223,13 @@ def test_wrong_input_has_a_code_and_changes_nothing(tmp_path):
         }
         for code, arguments in cases.items():
             assert it.refused(*arguments) == code, arguments
+        said = {
+            ("start", "--timeout", "5x", "x"): "timeout '5x' is no time such as 90, 60s, 5m or 2h",
+            ("start", "--limit", "usd=5x", "x"): "--limit usd: usd wants an amount in USD such as 2 or 0.50, has '5x'",
+            ("start", "--model", "gpt", "x"): "model 'gpt': no provider in 'gpt'; did you mean 'openai:gpt'?",
+        }
+        for wrong, error in said.items():
+            assert it.agent(*wrong, code=2)["error"] == error
         assert it.agent("status")["agents"] == []
         it.environment["OUTLAY_MODEL"] = ""
         (tmp_path / "config" / "outlay" / "agents.toml").write_text("")
@@ -253,6 +261,15 @@ def test_old_flags_and_standard_input_are_understood(tmp_path):
         it.agent("wait", "old")
         assert it.agent("result", "--name", "old")["result"]["answer"] == "more of it"
         assert it.agent("search", "--name", "old", "--pattern", "by flag")["matches"]
+        told = [it.agent("search", "by flag", "--role", role)["matches"] for role in ("any", "user", "assistant")]
+        assert [[found["kind"] for found in matches] for matches in told] == [["task", "model"], ["task"], ["model"]]
+        assert it.agent("status", "--name", "old", "--wait-terminal")["agents"][0]["status"] == "done"
+        assert it.agent("result", "--name", "old", "--json")["result"]["ended"]
+        assert (
+            it.agent("resume", "--name", "old", "--prompt", "again", "--cwd", str(it.folder))["agent"]["resumed"] == 2
+        )
+        assert it.refused("cancel", "--name", "nobody", "--signal", "KILL") == "E_NAME_NOT_FOUND"
+        it.agent("wait", "old")
         it.agent("start", "--name", "piped", "--role", "scout", "-", stdin="from a pipe")
         it.agent("wait", "piped")
         assert it.agent("result", "piped")["result"]["answer"] == "from a pipe"

@@ -55,7 +55,7 @@ def test_an_agent_is_told_something_cancelled_and_set_to_work_again(
 
                     async def write(text: str) -> None:
                         await pilot.press("m")
-                        await until(pilot, lambda: isinstance(app.screen, Write))
+                        await until(pilot, lambda: isinstance(app.screen, Write) and isinstance(app.focused, Input))
                         app.screen.query_one(Input).value = text
                         await pilot.press("enter")
 

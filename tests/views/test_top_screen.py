@@ -120,7 +120,7 @@ def test_what_is_searched_is_found_in_all_sessions_of_the_run(played: Path) -> N
     async def work(pilot: Pilot[None], app: Top) -> None:
         await until(pilot, lambda: has(pilot, "aid", "done"))
         await pilot.press("slash")
-        await until(pilot, lambda: isinstance(app.screen, Write))
+        await until(pilot, lambda: isinstance(app.screen, Write) and isinstance(app.focused, Input))
         app.screen.query_one(Input).value = "HELPED"
         await pilot.press("enter")
         await until(pilot, lambda: app.hits and has(pilot, "»") | has(pilot, "▌"))

@@ -149,35 +149,62 @@ def send(name: str, also: str, text: tuple[str, ...], given: str, project: Path 
 @_PROMPT
 @_LIMITS
 @_TIMEOUT
+@click.option("--cwd", type=click.Path(path_type=Path), hidden=True)
 @_PROJECT
 def resume(
-    name: str, also: str, text: tuple[str, ...], given: str, limits: tuple[str, ...], timeout: str, project: Path | None
+    name: str,
+    also: str,
+    text: tuple[str, ...],
+    given: str,
+    limits: tuple[str, ...],
+    timeout: str,
+    cwd: Path | None,
+    project: Path | None,
 ) -> None:
     """Set an agent that has ended to work again, with what it knows. Limits given here replace its own."""
     from outlay.views.agent_command import do, read_text, tell
 
     name, text = (also, (name, *text) if name else text) if also else (name, text)
     words = read_text(text, given)
-    tell(agent=do(project, lambda client: client.resume(name, words, limits=limits, timeout=timeout)))
+    tell(agent=do(project or cwd, lambda client: client.resume(name, words, limits=limits, timeout=timeout)))
 
 
 @command.command("status")
 @click.argument("names", nargs=-1)
 @click.option("--name", "also", multiple=True, hidden=True)
 @click.option("--table", is_flag=True, help="The table, also when not on a terminal.")
+@click.option("--diagram", is_flag=True, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="The line of JSON, also on a terminal.")
+@click.option("--watch", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Again, while any is at work.")
+@click.option("--wait-terminal", "--wait", "until_end", is_flag=True, hidden=True)
 @_PROJECT
-def status(names: tuple[str, ...], also: tuple[str, ...], table: bool, as_json: bool, project: Path | None) -> None:
+def status(
+    names: tuple[str, ...],
+    also: tuple[str, ...],
+    table: bool,
+    diagram: bool,
+    as_json: bool,
+    watch: float | None,
+    until_end: bool,
+    project: Path | None,
+) -> None:
     """Show how agents stand, what they used and cost; all of the project without NAMES."""
     import sys
+    import time
 
-    from outlay.views.agent_command import do, show_table, tell
+    from outlay.views.agent_command import do, show_table, tell, tell_waited
 
-    agents = do(project, lambda client: client.status((*names, *also)))
-    if table or (sys.stdout.isatty() and not as_json):
-        show_table(agents)
-    else:
-        tell(agents=agents)
+    if until_end:
+        raise SystemExit(tell_waited(do(project, lambda client: client.wait((*names, *also)))))
+    as_table = table or diagram or (sys.stdout.isatty() and not as_json)
+    while True:
+        agents = do(project, lambda client: client.status((*names, *also)))
+        if watch and as_table:
+            click.clear()
+        show_table(agents) if as_table else tell(agents=agents)
+        if watch is None or not any(agent.live for agent in agents):
+            return
+        time.sleep(watch)
 
 
 @command.command("list")
@@ -203,7 +230,7 @@ def list_(roles: bool, project: Path | None) -> None:
 def wait(
     names: tuple[str, ...], also: tuple[str, ...], any_one: bool, timeout: float | None, project: Path | None
 ) -> None:
-    """Wait until agents have ended; all that are at work without NAMES. A question ends the wait, too.
+    """Wait until agents have ended; all that are at work now without NAMES. A question ends the wait, too.
 
     "wait" in the output is all, any, question or timeout. Exit codes: 5 when something has not ended (timeout,
     question), else 0 done, 1 failed, 3 a limit or a timeout of its own, 4 cancelled.
@@ -223,6 +250,7 @@ def wait(
 @command.command("result")
 @_named
 @click.option("--plain", is_flag=True, help="The answer itself, with the line on its cost on standard error.")
+@click.option("--json", is_flag=True, hidden=True, expose_value=False)
 @_PROJECT
 def result(name: str, also: str, plain: bool, project: Path | None) -> None:
     """Print what an agent found or did.
@@ -243,22 +271,36 @@ def result(name: str, also: str, plain: bool, project: Path | None) -> None:
 @click.option("--name", "names", multiple=True, hidden=True)
 @click.option("--pattern", default="", hidden=True)
 @click.option("--kind", "kinds", multiple=True, help="Only task, instructions, model, tool_call, tool_result, ...")
+@click.option(
+    "--role",
+    type=click.Choice(["any", "user", "assistant"]),
+    default="any",
+    show_default=True,
+    help="Only what they were told (user), or what they said (assistant).",
+)
 @_PROJECT
 def search(
-    words: tuple[str, ...], names: tuple[str, ...], pattern: str, kinds: tuple[str, ...], project: Path | None
+    words: tuple[str, ...],
+    names: tuple[str, ...],
+    pattern: str,
+    kinds: tuple[str, ...],
+    role: str,
+    project: Path | None,
 ) -> None:
     """Find a regular expression in what agents were told, said and saw; in all of them without NAME."""
+    from outlay.service.search import KINDS
     from outlay.views.agent_command import do, tell
 
     wanted = pattern or (words[-1] if words else "")
     named = (*names, *(words if pattern else words[:-1]))
-    tell(matches=do(project, lambda client: client.search(wanted, named, kinds=kinds)))
+    tell(matches=do(project, lambda client: client.search(wanted, named, kinds=(*kinds, *KINDS[role]))))
 
 
 @command.command("cancel")
 @click.argument("names", nargs=-1)
 @click.option("--name", "also", multiple=True, hidden=True)
 @click.option("--all", "everyone", is_flag=True, help="All agents of the project that are at work.")
+@click.option("--signal", type=click.Choice(["TERM", "KILL"]), hidden=True, expose_value=False)
 @_PROJECT
 def cancel(names: tuple[str, ...], also: tuple[str, ...], everyone: bool, project: Path | None) -> None:
     """End agents at work, their subagents and commands included; their dialog and files are kept."""

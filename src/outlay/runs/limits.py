@@ -57,18 +57,21 @@ def _put(tree: Tree, path: list[str], value: str, setting: str) -> None:
 
 def _read(tree: Tree) -> Limits:
     problems = Problems()
-    read = Document("\n".join(_yaml(tree, "")), "--limit", 1, problems).read(Limits)
-    problems.raise_if_any()
+    written = list(_yaml(tree, ()))
+    read = Document("\n".join(line for line, _ in written), "--limit", 1, problems).read(Limits)
+    problems.raise_if_any(lambda option, line: f"{option} {written[min(line, len(written)) - 1][1]}")
     return read if isinstance(read, Limits) else Limits()
 
 
-def _yaml(tree: Tree, indent: str) -> Iterator[str]:
+def _yaml(tree: Tree, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The lines, each with the whole key of what stands on it."""
     for key, value in tree.items():
+        line, whole = "  " * len(above) + f"{key}:", ".".join((*above, key))
         if isinstance(value, str):
-            yield f"{indent}{key}: {value}"
+            yield f"{line} {value}", whole
         else:
-            yield f"{indent}{key}:"
-            yield from _yaml(value, indent + "  ")
+            yield line, whole
+            yield from _yaml(value, (*above, key))
 
 
 def _merged(before: Any, read: Any, tree: Tree) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,10 +36,11 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def raise_if_any(self) -> None:
-        """Raises InputError with one line for each problem, in the order of the files' lines."""
+    def raise_if_any(self, place: Callable[[str, int], str] = "{}:{}".format) -> None:
+        """Raises InputError with one line for each problem, in the order of the files' lines. place: how a line of a
+        file is named."""
         if self._found:
-            raise InputError("\n".join(f"{file}:{line}: {text}" for file, line, text in sorted(self._found)))
+            raise InputError("\n".join(f"{place(file, line)}: {text}" for file, line, text in sorted(self._found)))
 
 
 class Parts(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from outlay.service import config, keeper, look, registry
 from outlay.service.agent import Agent, Answer, Match, Waited
 from outlay.service.errors import ServiceError
 from outlay.service.keys import hand_over
-from outlay.service.order import Order, check_name, project_of, write_goal
+from outlay.service.order import Order, check_name, project_of, wall, write_goal
 from outlay.service.registry import Registered
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Client:
     async def resume(self, name: str, text: str, *, limits: Sequence[str] = (), timeout: str = "") -> Agent:
         """Set an agent that has ended to work again; it knows what it did. limits: others than before, by key."""
         self._need_text(text, "say what it is to do now")
-        changed = [*limits, *([f"wall={timeout}"] if timeout else [])]
+        changed = [*limits, *([wall(timeout)] if timeout else [])]
         try:
             change(changed)
         except InputError as error:
@@ -151,10 +151,13 @@ class Client:
         progress: Callable[[list[Agent]], Any] | None = None,
     ) -> Waited:
         """Wait until all of them (for no names: all that are at work now) have ended, or any one; or one asks something
-        (`questions`); or `timeout_s` seconds have passed, which the result says. progress: told of every change."""
-        rows = [self._find(name) for name in names] if names else [row for row in self._rows() if row.live]
+        (`questions`); or `timeout_s` seconds have passed, which the result says. progress: told of every change.
+        Raises ServiceError (E_WAIT_NAME_REQUIRED) for no names in a project that never had an agent."""
+        rows = [self._find(name) for name in names] if names else self._rows()
         if not rows:
-            raise ServiceError("E_WAIT_NAME_REQUIRED", "no agent is at work; name the ones to wait for")
+            raise ServiceError("E_WAIT_NAME_REQUIRED", f"no agents in {self.project}; start one, or give --project")
+        if not names:
+            rows = [row for row in rows if row.live]
         clock = self._ledger.clock
         begun = looked = clock.monotonic()
         version = None

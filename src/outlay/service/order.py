@@ -61,27 +61,37 @@ def write_goal(order: Order, config: Config, environ: Mapping[str, str] = os.env
     if not order.prompt.strip():
         raise ServiceError("E_PROMPT_REQUIRED", "no task; say what the agent is to do")
     main = read_role(order.role, folder)
-    limits = (f"wall={order.timeout or config.timeout}", *config.limits, *order.limits)
+    limits = (wall(order.timeout or config.timeout), *config.limits, *order.limits)
     _checked("E_LIMIT_INVALID", lambda: change(limits))
-    front = _front(order, config, main, folder) | {"limits": _nested(limits)}
+    chosen = _model(order, config, main)
+    front = _front(order, config.models.get(chosen, chosen), main, folder) | {"limits": _nested(limits)}
     body = "\n\n".join([order.prompt.strip(), *(_shown(path) for path in order.files)])
     text = f"---\n{msgspec.json.encode(front).decode()}\n---\n{body}\n"
-    goal: Goal = _checked("E_MODEL_INVALID", lambda: parse(text, folder / "agent", workspace=folder))
-    _checked("E_MODEL_INVALID", lambda: prepare(goal, None, environ, checked=False))
+    goal: Goal = _checked("E_MODEL_INVALID", lambda: parse(text, folder / "agent", workspace=folder), chosen)
+    _checked("E_MODEL_INVALID", lambda: prepare(goal, None, environ, checked=False), chosen)
     return goal
 
 
-def _checked(code: Code, work: Any) -> Any:
+def wall(timeout: str) -> str:
+    """A timeout as a limit. Raises ServiceError (E_LIMIT_INVALID)."""
+    try:
+        change([f"wall={timeout}"])
+    except InputError:
+        raise ServiceError("E_LIMIT_INVALID", f"timeout {timeout!r} is no time such as 90, 60s, 5m or 2h") from None
+    return f"wall={timeout}"
+
+
+def _checked(code: Code, work: Any, model: str = "") -> Any:
+    """`work()`, its error under this code. model: what the caller calls the goal's model."""
     try:
         return work()
     except InputError as error:
         lines = [re.sub(r"^\S*/agent(:\d+)?: ", "", line) for line in str(error).splitlines()]
-        raise ServiceError(code, "; ".join(lines)) from None
+        raise ServiceError(code, "; ".join(lines).replace("model 'main'", f"model {model!r}")) from None
 
 
-def _front(order: Order, config: Config, main: Role, folder: Path) -> dict[str, Any]:
+def _front(order: Order, model: str | ModelEntry, main: Role, folder: Path) -> dict[str, Any]:
     """The front matter, as JSON (which is YAML)."""
-    model = _model(order, config, main)
     role_name = main.name[:LONGEST_NAME]
     leads = order.subagents or "agents" in main.tools
     name = "lead" if leads else main.name
@@ -96,14 +106,15 @@ def _front(order: Order, config: Config, main: Role, folder: Path) -> dict[str, 
     }
 
 
-def _model(order: Order, config: Config, role: Role) -> str | ModelEntry:
+def _model(order: Order, config: Config, role: Role) -> str:
+    """The model that is asked for, by its spec or its name in the configuration."""
     chosen = order.model or config.roles.get(role.name) or (role.model if ":" in role.model else "") or config.model
     if not chosen:
         raise ServiceError(
             "E_MODEL_REQUIRED",
             "no model; give --model PROVIDER:MODEL, set OUTLAY_MODEL, or write `model = ...` into agents.toml",
         )
-    return config.models.get(chosen, chosen)
+    return chosen
 
 
 def _model_entry(model: str | ModelEntry) -> Any:

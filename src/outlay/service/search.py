@@ -11,6 +11,8 @@ from outlay.service.agent import Match
 from outlay.service.registry import Registered
 
 SNIPPET_CHARS = 200
+KINDS = {"any": (), "user": ("task", "instructions", "answer"), "assistant": ("model", "tool_call")}
+"""Who said it -> kinds of what is said; none of them: all."""
 
 
 def matches(ledger: Ledger, row: Registered, pattern: re.Pattern[str], kinds: Collection[str]) -> Iterator[Match]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from outlay.clock import Clock
 from outlay.errors import OutlayError
 from outlay.service.agent import NOT_ENDED, Agent, Waited
 from outlay.service.client import Client
@@ -66,7 +67,7 @@ def show_table(agents: Sequence[Agent]) -> None:
     from outlay.views.tables import draw
 
     console = Console(highlight=False)
-    for table in agent_tables(agents):
+    for table in agent_tables(agents, console.width, Clock().now_ms()):
         console.print(f"[bold]{table.title}[/bold]" + ("" if table.rows else "  none"))
         if table.rows:
             console.print(draw(table, console.width))

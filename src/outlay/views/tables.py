@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 
+NARROW = 100
+"""Columns of the terminal below which the short headings are used."""
+
+
 class Column(msgspec.Struct, frozen=True):
     """A column. `short` is its heading where the terminal is narrow."""
 
@@ -19,6 +23,8 @@ class Column(msgspec.Struct, frozen=True):
     short: str = ""
     flexible: bool = False
     """Gives way, by an ellipsis, when the terminal is narrow."""
+    spare: bool = False
+    """Left out where the terminal is too narrow for all; the last ones first."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -29,18 +35,17 @@ class Table(msgspec.Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...]
     dim: frozenset[int] = frozenset()
     note: str = ""
+    narrow: int = NARROW
+    """Columns of the terminal below which its short headings are used."""
 
 
-def left(name: str, *, short: str = "", flexible: bool = False) -> Column:
-    return Column(name, "left", short, flexible)
+def left(name: str, *, short: str = "", flexible: bool = False, spare: bool = False) -> Column:
+    return Column(name, "left", short, flexible, spare)
 
 
-def right(name: str, *, short: str = "") -> Column:
-    return Column(name, "right", short)
+def right(name: str, *, short: str = "", spare: bool = False) -> Column:
+    return Column(name, "right", short, spare=spare)
 
-
-NARROW = 100
-"""Columns of the terminal below which the short headings are used."""
 
 _LEAST = 6
 """Cells that a flexible column keeps."""
@@ -51,27 +56,43 @@ def draw(table: Table, width: int) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    gap = 1 if width < NARROW else 2
+    narrow = width < table.narrow
+    gap = 1 if narrow else 2
     drawn = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    headings = [column.short if column.short and width < NARROW else column.name for column in table.columns]
-    widths = _widths(table, headings, width - gap * (len(headings) - 1))
-    for column, heading, room in zip(table.columns, headings, widths, strict=True):
-        drawn.add_column(Text(heading), justify=column.align, no_wrap=True, overflow="ellipsis", width=room)
+    headings = [column.short if column.short and narrow else column.name for column in table.columns]
+    widths = _widths(table, headings, width, gap)
+    for n, room in widths.items():
+        drawn.add_column(
+            Text(headings[n]), justify=table.columns[n].align, no_wrap=True, overflow="ellipsis", width=room
+        )
     for number, row in enumerate(table.rows):
-        drawn.add_row(*(Text(cell) for cell in row), style="dim" if number in table.dim else None)
+        drawn.add_row(*(Text(row[n]) for n in widths), style="dim" if number in table.dim else None)
     return drawn
 
 
-def _widths(table: Table, headings: list[str], room: int) -> list[int]:
-    """Cells per column: what the texts take, the flexible ones cut, widest first, until all fit into `room`."""
+def _widths(table: Table, headings: list[str], width: int, gap: int) -> dict[int, int]:
+    """Columns -> their cells: what the texts take; until all fit into `width` flexible ones are cut, spare ones before
+    others and widest first, then spare ones left out."""
     from rich.cells import cell_len
 
-    widths = [
-        max(cell_len(text) for text in (heading, *(row[n] for row in table.rows))) for n, heading in enumerate(headings)
-    ]
+    widths = {
+        n: max(cell_len(text) for text in (heading, *(row[n] for row in table.rows)))
+        for n, heading in enumerate(headings)
+    }
     flexible = [n for n, column in enumerate(table.columns) if column.flexible]
-    while sum(widths) > room and any(widths[n] > _LEAST for n in flexible):
-        widths[max(flexible, key=widths.__getitem__)] -= 1
+    spare = [n for n, column in enumerate(table.columns) if column.spare]
+
+    def too_much() -> bool:
+        return sum(widths.values()) + gap * (len(widths) - 1) > width
+
+    while too_much():
+        to_cut = [(n in spare, widths[n], n) for n in flexible if widths.get(n, 0) > _LEAST]
+        if to_cut:
+            widths[max(to_cut)[2]] -= 1
+        elif spare:
+            del widths[spare.pop()]
+        else:
+            break
     return widths
 
 
