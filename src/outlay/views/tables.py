@@ -56,11 +56,11 @@ def draw(table: Table, width: int) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    narrow = width < table.narrow
-    gap = 1 if narrow else 2
-    drawn = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    headings = [column.short if column.short and narrow else column.name for column in table.columns]
+    long = [column.name for column in table.columns]
+    short = [column.short or column.name for column in table.columns]
+    headings, gap = (short, 1) if width < table.narrow or _needed(table, long, 2) > width else (long, 2)
     widths = _widths(table, headings, width, gap)
+    drawn = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
     for n, room in widths.items():
         drawn.add_column(
             Text(headings[n]), justify=table.columns[n].align, no_wrap=True, overflow="ellipsis", width=room
@@ -70,15 +70,26 @@ def draw(table: Table, width: int) -> RichTable:
     return drawn
 
 
+def _needed(table: Table, headings: list[str], gap: int) -> int:
+    """Cells that everything takes, flexible columns cut as far as they may be."""
+    least = [
+        min(cells, _LEAST) if column.flexible else cells
+        for column, cells in zip(table.columns, _whole(table, headings), strict=True)
+    ]
+    return sum(least) + gap * (len(least) - 1)
+
+
+def _whole(table: Table, headings: list[str]) -> list[int]:
+    """Cells that the texts of each column take."""
+    from rich.cells import cell_len
+
+    return [max(map(cell_len, (heading, *(row[n] for row in table.rows)))) for n, heading in enumerate(headings)]
+
+
 def _widths(table: Table, headings: list[str], width: int, gap: int) -> dict[int, int]:
     """Columns -> their cells: what the texts take; until all fit into `width` flexible ones are cut, spare ones before
     others and widest first, then spare ones left out."""
-    from rich.cells import cell_len
-
-    widths = {
-        n: max(cell_len(text) for text in (heading, *(row[n] for row in table.rows)))
-        for n, heading in enumerate(headings)
-    }
+    widths = dict(enumerate(_whole(table, headings)))
     flexible = [n for n, column in enumerate(table.columns) if column.flexible]
     spare = [n for n, column in enumerate(table.columns) if column.spare]
 
