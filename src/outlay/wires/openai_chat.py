@@ -29,19 +29,19 @@ _STOPS: dict[str, Stop] = {
 _TAIL = b'],"stream":true,"stream_options":{"include_usage":true},"'
 
 
-class _FunctionDelta(msgspec.Struct):
+class _FunctionDelta(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _CallDelta(msgspec.Struct):
+class _CallDelta(msgspec.Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: _FunctionDelta | None = None
     extra_content: msgspec.Raw = NOTHING
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     """A `delta` of a stream, or the `message` of a whole answer."""
 
     content: str | list[Any] | None = None
@@ -52,14 +52,14 @@ class _Delta(msgspec.Struct):
     tool_calls: list[_CallDelta] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int | None = 0
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     """A chunk of a stream, or a whole answer."""
 
     id: str | None = None
@@ -261,10 +261,12 @@ class _Reader:
             for item in delta.content:
                 if isinstance(item, dict) and isinstance(item.get("text"), str):
                     self._text.append(item["text"])
-        for name, reasoning in (("reasoning_content", delta.reasoning_content), ("reasoning", delta.reasoning)):
-            if isinstance(reasoning, str):
-                self._reasoning.setdefault(name, []).append(reasoning)
-        self._details += delta.reasoning_details or ()
+        if isinstance(delta.reasoning_content, str):
+            self._reasoning.setdefault("reasoning_content", []).append(delta.reasoning_content)
+        if isinstance(delta.reasoning, str):
+            self._reasoning.setdefault("reasoning", []).append(delta.reasoning)
+        if delta.reasoning_details:
+            self._details += delta.reasoning_details
         if delta.refusal:
             self._refusal.append(delta.refusal)
         for call in delta.tool_calls or ():

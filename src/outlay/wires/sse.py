@@ -49,6 +49,11 @@ class EventData:
             text = text.removeprefix(b"\xef\xbb\xbf")
         events: list[bytes] = []
         data = self._data
+        if not data and text.startswith(b"data: ") and text.endswith(b"\n\n") and b"\r" not in text:
+            events = text[6:-2].split(b"\n\ndata: ")
+            if text.count(b"\n") == 2 * len(events):  # one line each: so come chat completions, at a fifth of the work
+                return events
+            events = []
         for line in text.splitlines():
             if not line:
                 if data:
