@@ -24,6 +24,26 @@ def test_hidden_calls_of_gemini_are_known_by_their_prompts(prompt, label):
     assert claim_of({}, read("google", json.dumps(body).encode(), "m", False)).label == label
 
 
+@pytest.mark.parametrize("wire", ["openai-chat", "openai-responses", "anthropic"])
+@pytest.mark.parametrize(
+    ("prompt", "label"),
+    [
+        ("You are a title generator. You output ONLY a thread title.", "title"),
+        ("You are a context summarization agent. You are given a conversation", "compaction"),
+        ("You are OpenCode, the best coding agent on the planet.", ""),
+    ],
+)
+def test_hidden_calls_of_opencode_are_known_by_their_prompts_in_every_api(wire, prompt, label):
+    said = {"role": "developer" if wire == "openai-responses" else "system", "content": prompt}
+    more = {
+        "openai-chat": {"messages": [said]},
+        "openai-responses": {"input": [said, {"role": "user", "content": "go"}]},
+        "anthropic": {"system": [{"type": "text", "text": prompt}]},
+    }[wire]
+    asked = read(wire, json.dumps(body_for(wire) | more).encode())
+    assert claim_of({"x-session-id": "ses_1"}, asked).label == label
+
+
 @pytest.mark.parametrize(
     ("text", "label"),
     [

@@ -464,6 +464,55 @@ def test_answers_of_old_servers_and_compressed_ones_pass_and_are_read(kind, tmp_
     asyncio.run(go())
 
 
+async def request_read(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+
+
+def test_a_provider_that_took_the_request_and_left_may_bill_it(tmp_path, monkeypatch):
+    async def handler(reader, writer):
+        await request_read(reader)
+        writer.close()
+
+    async def go():
+        server, port = await raw_upstream(handler)
+        async with server, lab(say(), tmp_path, monkeypatch, models=spoken(port)) as it:
+            async with it.post("/v1/messages", body_for("anthropic")) as answer:
+                assert answer.status == 502 and "disconnected" in (await answer.json())["error"]["message"]
+            (call,) = it.calls()
+            assert (call.status, call.quality) == ("cut", "unmeasured")
+            assert call.possible_cost_pico
+
+    asyncio.run(go())
+
+
+def test_of_a_stream_that_broke_after_its_first_piece_the_tokens_in_it_are_counted(tmp_path, monkeypatch):
+    deltas = [{"role": "assistant", "content": ""}, {"content": "one"}, {"content": "two"}, {"content": "three"}]
+    events = b"".join(
+        b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n" for delta in deltas
+    )
+
+    async def handler(reader, writer):
+        await request_read(reader)
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(head + b"%x\r\n%s\r\n" % (len(events), events))
+        await writer.drain()
+        writer.close()
+
+    async def go():
+        server, port = await raw_upstream(handler)
+        models = {"m-chat": (f"openai-chat:m-chat@http://127.0.0.1:{port}/v1", None)}
+        async with server, lab(say(), tmp_path, monkeypatch, models=models) as it:
+            body = body_for("openai-chat", stream=True, stream_options={"include_usage": True})
+            async with it.post("/v1/chat/completions", body) as answer:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await answer.read()
+            (call,) = it.calls()
+            assert (call.status, call.quality, call.usage.output) == ("cut", "lower_bound", 2)
+
+    asyncio.run(go())
+
+
 def test_a_request_of_thirty_megabytes_passes(tmp_path, monkeypatch):
     async def go():
         async with lab(say(), tmp_path, monkeypatch) as it:

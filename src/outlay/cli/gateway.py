@@ -41,7 +41,13 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep answers in FILE, to be played back with --model '*=recorded:FILE'.",
 )
-@click.option("--hold", default=60.0, show_default=True, help="Seconds a call waits here for a provider's pause.")
+@click.option(
+    "--hold",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Seconds a call waits here for a provider's pause.",
+)
 @click.option("--otel", metavar="URL", help="Send every call as an OpenTelemetry span (OTLP/HTTP JSON).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when ready, and nothing else.")
 def command(

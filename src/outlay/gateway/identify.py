@@ -18,7 +18,8 @@ DUMMY = "outlay-"
 _CLAUDE_USER = re.compile(r"session_([0-9a-f-]{36})")
 _CLAUDE_SUMMARY = b"Your task is to create a detailed summary of the conversation so far"
 _PROMPTS = (
-    (b"You are a title generator", "title"),  # OpenCode
+    (b"You are a title generator", "title"),  # OpenCode, like the next
+    (b"You are a context summarization agent", "compaction"),
     (b"You are a specialized Task Routing AI", "router"),  # Gemini CLI, like those below
     (b"responsible for distilling chat history into a structured", "compaction"),
     (b"You are an expert context compressor", "compaction"),

@@ -41,6 +41,8 @@ class _Body(msgspec.Struct):
     system: msgspec.Raw = _NONE
     messages: msgspec.Raw = _NONE
     systemInstruction: msgspec.Raw = _NONE
+    instructions: Any = None
+    input: msgspec.Raw = _NONE
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -62,9 +64,9 @@ class Asked(msgspec.Struct, frozen=True):
     metadata: dict[str, Any]
     """`metadata` and `client_metadata` of the body."""
     opening: bytes
-    """The first bytes of the system prompt, as JSON."""
+    """The first bytes of the system prompt, for the most part as JSON."""
     ending: bytes
-    """The last bytes of the messages, as JSON."""
+    """The last bytes of Anthropic's messages, as JSON; nothing of the other APIs is told by them."""
     body: bytes
 
 
@@ -97,8 +99,7 @@ def read(wire: str, body: bytes, model: str = "", stream: bool = False) -> Asked
     merged: dict[str, Any] = {}
     for source in (found.metadata, found.client_metadata):
         merged |= source if isinstance(source, dict) else {}
-    messages = memoryview(found.messages)
-    system = found.system or found.systemInstruction or (found.messages if wire == CHAT else b"")
+    ending = memoryview(found.messages)[-12_000:] if wire == ANTHROPIC else b""
     return Asked(
         wire=wire,
         model=model,
@@ -109,10 +110,20 @@ def read(wire: str, body: bytes, model: str = "", stream: bool = False) -> Asked
         shows_usage=wire != CHAT or not stream or options.get("include_usage") is True,
         tier=_tier(found),
         metadata=merged,
-        opening=bytes(memoryview(system)[:600]),
-        ending=bytes(messages[-12_000:]),
+        opening=bytes(memoryview(_system(wire, found))[:600]),
+        ending=bytes(ending),
         body=body,
     )
+
+
+def _system(wire: str, found: _Body) -> msgspec.Raw | bytes:
+    """Where the system prompt begins. OpenAI takes it as the first message too."""
+    if wire == CHAT:
+        return found.messages
+    if wire == RESPONSES:
+        told = found.instructions
+        return told[:600].encode("utf-8", "replace") if told and isinstance(told, str) else found.input
+    return found.system or found.systemInstruction
 
 
 def _tier(found: _Body) -> str:

@@ -42,7 +42,7 @@ from outlay.gateway.tape import Played, Recording, Tape
 from outlay.gateway.turns import Turns
 from outlay.gateway.upstream import Answer
 from outlay.wires import codec
-from outlay.wires.http import CONNECT_S, MAX_ERROR_BYTES
+from outlay.wires.http import CONNECT_S, MAX_ERROR_BYTES, unanswered
 from outlay.wires.types import Codec, Fault
 
 MAX_REQUEST_BYTES = 256 << 20
@@ -292,7 +292,11 @@ class Server:
         output = (asked.max_output_tokens or endpoint.max_output_tokens) * asked.answers
         ask = self._gateway.worst(endpoint, tokens, fresh, output)
         if self._money_bound and ask.input_pico is None:
-            raise Refused(403, f"model {endpoint.model!r} has no price, so the limit in USD cannot be kept", "price")
+            words = (
+                f"model {endpoint.model!r} has no price, so the limit in USD cannot be kept; give it one (models: "
+                f"{{{endpoint.model}: {{spec: ..., price: {{input: ..., output: ...}}}}}}) or limit net_tokens instead"
+            )
+            raise Refused(403, words, "price")
         meter = await self._gateway.admit(caller, endpoint, ask, [], attempt=attempt)
         if (lowered := self.lowered(asked, meter)) is not None and lowered <= asked.thinking_tokens:
             await through(meter.failed(Fault("payment", "what is left is less than the thinking asked for")))
@@ -332,7 +336,7 @@ class Server:
         except aiohttp.ClientResponseError as error:
             raise Fault("bad_answer", f"{endpoint.base_url} did not answer in HTTP: {error.message}") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Fault("connection", f"{endpoint.base_url}: {error or type(error).__name__}") from None
+            raise Fault(unanswered(error), f"{endpoint.base_url}: {error or type(error).__name__}") from None
 
     def _sent_headers(
         self, request: web.BaseRequest, endpoint: Endpoint, wire: str, *, plain: bool

@@ -47,7 +47,6 @@ class Tap:
             if self._inflate is not None:
                 chunk = self._inflate.decompress(chunk)
             if self._streamed:
-                self._deltas += chunk.count(b'"delta":')
                 self._read_later(chunk)
             else:
                 self._begin(chunk)
@@ -78,6 +77,7 @@ class Tap:
     def _read_later(self, chunk: bytes) -> None:
         """Streams are read in long stretches: nothing of them is wanted before the end, and one long one costs a
         fraction of many short ones."""
+        self._deltas += chunk.count(b'"delta":')
         self._unread.append(chunk)
         self._unread_bytes += len(chunk)
         if self._unread_bytes > STRETCH_BYTES:

@@ -32,7 +32,7 @@ def parse_spec(name: str, spec: str, folder: Path) -> ModelSpec:
             f"model {name!r}: {problem}{guess or nearest(provider, PROVIDERS) if colon else guess or _FORM}"
         )
     model, base_url = rest, None
-    if "@http" in rest:
+    if "://" in rest and "@" in rest:
         model, _, base_url = rest.rpartition("@")
         if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", base_url):
             raise InputError(f"model {name!r}: {base_url!r} is no URL; write e.g. @http://127.0.0.1:8080/v1")

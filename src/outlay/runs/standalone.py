@@ -203,7 +203,8 @@ def _check_prices(endpoints: Mapping[str, Endpoint], limits: Limits, book: Price
         if endpoint.model != ANY_MODEL and book.rates(endpoint.model, endpoint.priced_as, Clock().now_ms()) is None:
             raise InputError(
                 f"model {name!r} ({endpoint.model}) has no price, so the limit in USD cannot be kept; give it one in a "
-                f"configuration file (models: {{{name}: {{spec: ..., price: {{input: ..., output: ...}}}}}})"
+                f"file for --config (models: {{{name}: {{spec: ..., price: {{input: ..., output: ...}}}}}}) "
+                "or limit net_tokens instead"
             )
 
 

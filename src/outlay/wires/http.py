@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import aiohttp
 
@@ -74,7 +75,7 @@ async def _call(
     except aiohttp.ClientResponseError as error:
         raise _fault(reader, "bad_answer", f"{base_url} did not answer in HTTP: {error.message}", key) from None
     except (aiohttp.ClientError, OSError) as error:
-        raise _fault(reader, "connection", f"{base_url}: {error or type(error).__name__}", key) from None
+        raise _fault(reader, unanswered(error), f"{base_url}: {error or type(error).__name__}", key) from None
     try:
         return await _read(response, codec, reader)
     except aiohttp.ServerTimeoutError:
@@ -84,6 +85,12 @@ async def _call(
     finally:
         # Closes the connection when the body was not read to its end, else it was already released for reuse.
         response.close()
+
+
+def unanswered(error: Exception) -> Literal["connection", "cut"]:
+    """The kind of fault when no answer began: a provider that was reached may have begun to work, and bill it."""
+    reached = isinstance(error, aiohttp.ClientConnectionError | OSError)
+    return "cut" if reached and not isinstance(error, aiohttp.ClientConnectorError) else "connection"
 
 
 async def _read(response: aiohttp.ClientResponse, codec: Codec, reader: StreamReader) -> Reply:
